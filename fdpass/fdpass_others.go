@@ -1,0 +1,15 @@
+//go:build !linux
+
+package fdpass
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+)
+
+var errUnsupported = fmt.Errorf("fdpass: not on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+
+func send(*net.UnixConn, []byte, []int) error           { return errUnsupported }
+func receive(*net.UnixConn, []byte, int) ([]int, error) { return nil, errUnsupported }
