@@ -1,0 +1,35 @@
+//go:build !linux
+
+package doorbell
+
+import (
+	"errors"
+	"time"
+)
+
+// Create returns errors.ErrUnsupported.
+func Create() (int, error) { return -1, errors.ErrUnsupported }
+
+// Verify returns errors.ErrUnsupported.
+func Verify(int) error { return errors.ErrUnsupported }
+
+// A Bell does not exist on this system.
+type Bell struct{}
+
+// Open returns errors.ErrUnsupported.
+func Open(int) (*Bell, error) { return nil, errors.ErrUnsupported }
+
+func (*Bell) WaitRead(func(uintptr) bool) error  { return errors.ErrUnsupported }
+func (*Bell) WaitWrite(func(uintptr) bool) error { return errors.ErrUnsupported }
+func (*Bell) SetReadDeadline(time.Time) error    { return errors.ErrUnsupported }
+func (*Bell) SetWriteDeadline(time.Time) error   { return errors.ErrUnsupported }
+func (*Bell) Close()                             {}
+
+// A Ringer does not exist on this system.
+type Ringer struct{}
+
+// NewRinger returns a Ringer that fails.
+func NewRinger(int) *Ringer { return &Ringer{} }
+
+func (*Ringer) Ring() error { return errors.ErrUnsupported }
+func (*Ringer) Close()      {}
