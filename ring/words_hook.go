@@ -1,0 +1,23 @@
+//go:build ringhook
+
+package ring
+
+import "sync/atomic"
+
+// word is the word of words.go for a test that decides the order of all
+// accesses: hook runs before each and, since what follows a store is what the
+// other end can see early, after each store.
+type word struct{ v atomic.Uint64 }
+
+var hook = func() {}
+
+func (w *word) load() uint64 {
+	hook()
+	return w.v.Load()
+}
+
+func (w *word) store(v uint64) {
+	hook()
+	w.v.Store(v)
+	hook()
+}
