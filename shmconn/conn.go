@@ -1,0 +1,290 @@
+package shmconn
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/shmconn/shmconn/internal/doorbell"
+	"github.com/shmconn/shmconn/internal/hangup"
+	"github.com/shmconn/shmconn/internal/race"
+	"github.com/shmconn/shmconn/ring"
+)
+
+// ErrCorrupt is wrapped by the errors of a connection whose peer has broken the
+// rules of the shared memory. Both directions are dead; only Close is left.
+var ErrCorrupt = ring.ErrCorrupt
+
+// Conn is a stream connection to another process over shared memory. It
+// behaves as a *net.UnixConn does, down to the errors, with one addition: when
+// the peer's process has died without closing, Read returns an error wrapping
+// syscall.ECONNRESET after everything that had been sent.
+//
+// All methods may be called from several goroutines at once. One Read and one
+// Write proceed at a time, others wait their turn, so that the bytes of one
+// Write are never interleaved with those of another. A Conn holds three
+// descriptors and two mappings until Close.
+type Conn struct {
+	sock  *net.UnixConn // carries nothing any more; its hang-up tells of a dead peer
+	watch *hangup.Watch
+	bell  *doorbell.Bell // rung by the peer when there is data, space or news
+	local net.Addr
+	far   net.Addr
+	cred  Credentials
+
+	// status holds the facts that end one or both directions. Bits are set
+	// and never cleared; whoever sets one then interrupts the goroutines that
+	// it concerns. Blocked calls look at it before they sleep and after they
+	// wake, so a bit is never overlooked.
+	status atomic.Uint32
+
+	in  inbound
+	_   [64]byte // the two directions are busy on different CPUs
+	out outbound
+
+	// dl orders changes of the bell's deadlines: once a direction has been
+	// interrupted, its deadline stays in the past.
+	dl sync.Mutex
+
+	// life guards the memory against unmapping for those who use it without
+	// holding a direction: the announcements of closing. Whoever needs both
+	// locks a direction first; release only tries the directions' locks.
+	life     sync.Mutex
+	news     *doorbell.Ringer // rings for announcements
+	mine     []byte           // our memory, nil once unmapped
+	theirs   []byte           // the peer's, read-only
+	peerBell int              // the peer's doorbell
+}
+
+// inbound is the direction that is read. Its mutex is held by the one call
+// that consumes, also while that sleeps.
+type inbound struct {
+	mu       sync.Mutex
+	ring     *ring.Consumer
+	ringer   *doorbell.Ringer
+	deadline deadline
+	streak   streak
+	sleeper
+}
+
+// outbound is the direction that is written.
+type outbound struct {
+	mu       sync.Mutex
+	ring     *ring.Producer
+	ringer   *doorbell.Ringer
+	deadline deadline
+	sleeper
+}
+
+var (
+	_ net.Conn      = (*Conn)(nil)
+	_ io.ReaderFrom = (*Conn)(nil)
+	_ io.WriterTo   = (*Conn)(nil)
+)
+
+// The bits of Conn.status.
+//
+//	bit          set by              meaning for Read            for Write
+//	stClosed     Close               ErrClosed                   ErrClosed
+//	stReleasable Close, later        the last call out unmaps
+//	stCorrupt    Read, Write         ErrCorrupt                  ErrCorrupt
+//	stHungUp     the socket's watch  ECONNRESET when drained     EPIPE
+//	stReadShut   CloseRead           EOF when drained            -
+//	stWriteShut  CloseWrite          -                           EPIPE
+const (
+	stClosed = 1 << iota
+	stReleasable
+	stCorrupt
+	stHungUp
+	stReadShut
+	stWriteShut
+
+	endsReading = stClosed | stCorrupt | stHungUp | stReadShut
+	endsWriting = stClosed | stCorrupt | stHungUp | stWriteShut
+)
+
+// pieceSize bounds one copy. A copy is a single uninterruptible move, and
+// longer ones would hold up the garbage collector; smaller pieces also let the
+// peer copy the beginning of a large write while its end is still being
+// produced.
+const pieceSize = 64 << 10
+
+// Read reads data from the connection. It returns what is there, at least one
+// byte, and waits only when there is nothing. The error is io.EOF when the peer
+// has closed or half-closed and everything is read; otherwise a *net.OpError
+// wrapping os.ErrDeadlineExceeded, net.ErrClosed, syscall.ECONNRESET or
+// ErrCorrupt.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.read(b)
+	if err != nil {
+		return n, c.opError("read", err)
+	}
+	return n, nil
+}
+
+func (c *Conn) read(b []byte) (n int, err error) {
+	c.in.mu.Lock()
+	defer c.leave(&c.in.mu)
+	if len(b) == 0 {
+		return 0, c.usable()
+	}
+	c.gather()
+	// net/http watches for a disconnect by a read of one byte, whose answer
+	// nobody is waiting for: spinning for it would be in vain.
+	if _, err := c.awaitData(len(b) > 1); err != nil {
+		return 0, err
+	}
+	for n < len(b) {
+		piece := b[n:min(len(b), n+pieceSize)]
+		k, wake, err := c.in.ring.Read(piece)
+		n += k
+		c.consumed(wake)
+		if k < pieceSize || err != nil {
+			break // an error is met again, and returned, by the next Read
+		}
+	}
+	c.noteRead(n)
+	race.Acquire()
+	return n, nil
+}
+
+// consumed counts what the ring has released, and wakes the producer if it has
+// asked for that. c.in.mu is held.
+func (c *Conn) consumed(wake bool) {
+	c.in.bytes.Store(c.in.ring.Consumed())
+	if wake {
+		c.in.wakesSent.Add(1)
+		c.ring(c.in.ringer)
+	}
+}
+
+// awaitData returns how many bytes can be read, waiting until there are some.
+// c.in.mu is held.
+func (c *Conn) awaitData(spin bool) (int, error) {
+	for {
+		// The status, which may say that nothing will follow, before the ring,
+		// which may hold what came before that.
+		status := c.status.Load()
+		if status&stClosed != 0 {
+			return 0, net.ErrClosed
+		}
+		if c.in.deadline.passed() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if status&stCorrupt != 0 {
+			return 0, ErrCorrupt
+		}
+		n, err := c.in.ring.Readable()
+		switch {
+		case n > 0:
+			return n, nil
+		case err == ring.ErrCorrupt:
+			c.condemn()
+			return 0, err
+		case err != nil:
+			return 0, c.ended(err) // io.EOF
+		case status&stReadShut != 0:
+			return 0, io.EOF
+		case status&stHungUp != 0:
+			return 0, syscall.ECONNRESET
+		}
+		if err := c.parkReader(spin); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Write writes all of b, waiting for space as needed. When it returns early, n
+// says how many bytes were sent; the error is a *net.OpError wrapping
+// os.ErrDeadlineExceeded, net.ErrClosed, syscall.EPIPE when the peer is gone
+// or has stopped reading, or ErrCorrupt.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.write(b)
+	if err != nil {
+		return n, c.opError("write", err)
+	}
+	return n, nil
+}
+
+func (c *Conn) write(b []byte) (n int, err error) {
+	c.out.mu.Lock()
+	defer c.leave(&c.out.mu)
+	race.Release()
+	for {
+		if _, err := c.awaitSpace(len(b) - n); err != nil {
+			return n, err
+		}
+		k, wake, _ := c.out.ring.Write(b[n:min(len(b), n+pieceSize)])
+		n += k
+		c.produced(wake)
+		if n == len(b) {
+			return n, nil
+		}
+	}
+}
+
+// produced counts what the ring has published, and wakes the consumer if it
+// has asked for that. c.out.mu is held.
+func (c *Conn) produced(wake bool) {
+	c.out.bytes.Store(c.out.ring.Produced())
+	if wake {
+		c.out.wakesSent.Add(1)
+		c.ring(c.out.ringer)
+	}
+}
+
+// awaitSpace returns how many bytes can be written without waiting, waiting
+// until there is space when need is not 0. c.out.mu is held.
+func (c *Conn) awaitSpace(need int) (int, error) {
+	for {
+		status := c.status.Load()
+		if status&stClosed != 0 {
+			return 0, net.ErrClosed
+		}
+		if c.out.deadline.passed() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if status&endsWriting != 0 {
+			return 0, statusError(status)
+		}
+		free, err := c.out.ring.Writable(min(max(need, 1), pieceSize))
+		switch {
+		case err == ring.ErrCorrupt:
+			c.condemn()
+			return 0, err
+		case err != nil:
+			return 0, c.ended(syscall.EPIPE)
+		case free > 0 || need == 0:
+			return free, nil
+		}
+		if err := c.parkWriter(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// ended returns err, with which the peer has ended a direction, unless it has
+// done so in answer to our own Close.
+func (c *Conn) ended(err error) error {
+	if closed := c.usable(); closed != nil {
+		return closed
+	}
+	return err
+}
+
+// ring wakes the peer. c.in.mu, c.out.mu or c.life is held, which keeps the
+// peer's doorbell open.
+func (c *Conn) ring(r *doorbell.Ringer) {
+	if r.Ring() != nil { // doorbell.ErrBlocked; nothing else can happen to an eventfd
+		c.interrupt(stCorrupt)
+	}
+}
+
+// LocalAddr returns the local address, a *net.UnixAddr; "@" when unnamed.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr returns the peer's address, a *net.UnixAddr; "@" when unnamed.
+func (c *Conn) RemoteAddr() net.Addr { return c.far }

@@ -1,0 +1,169 @@
+package shmconn
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/shmconn/shmconn/listener"
+)
+
+// ListenConfig makes listeners. The zero value is ready for use. It must not be
+// changed while a listener that it made is in use.
+type ListenConfig struct {
+	// NetListenConfig makes the underlying listener, and those that are not
+	// local. Its Control function is called after ours.
+	NetListenConfig net.ListenConfig
+
+	// Mode is the permissions of the socket file. Zero means 0600: only
+	// processes of this user, and root, can connect. The umask is not applied.
+	Mode fs.FileMode
+
+	// RingSize is how many bytes each direction of a connection holds unless
+	// the client asks for another number: a power of two from 4096 to 1 GiB.
+	// It is address space; memory is used only as far as data was ever in
+	// flight. Zero means 4 MiB, on 32-bit systems 256 KiB.
+	RingSize int
+
+	// MaxRingSize bounds what a client may ask for. Zero means RingSize.
+	MaxRingSize int
+
+	// HandshakeTimeout is how long a client may take to set up its
+	// connection. Zero means 5 seconds.
+	HandshakeTimeout time.Duration
+
+	// MaxPending is how many connections may be in the handshake, or waiting
+	// for Accept, at the same time. Beyond it, new clients displace the
+	// slowest handshakes. Zero means 128.
+	MaxPending int
+
+	// OnError, if not nil, is told of each client whose handshake failed, and
+	// why. It may be called from several goroutines at once and must not keep
+	// or use the connection, except for its addresses.
+	OnError func(c net.Conn, err error)
+}
+
+const defaultRingSize = 256 << 10 << (4 * (^uint(0) >> 63)) // 4 MiB on 64-bit systems
+
+func (lc *ListenConfig) ringSize() int {
+	if lc.RingSize == 0 {
+		return defaultRingSize
+	}
+	return lc.RingSize
+}
+
+func (lc *ListenConfig) maxRingSize() int {
+	if lc.MaxRingSize == 0 {
+		return lc.ringSize()
+	}
+	return lc.MaxRingSize
+}
+
+// check reports sizes that cannot be.
+func (lc *ListenConfig) check() error {
+	return errors.Join(checkRingSize(lc.RingSize), checkRingSize(lc.MaxRingSize))
+}
+
+// Listen listens on address with the zero ListenConfig.
+func Listen(network, address string) (net.Listener, error) {
+	return new(ListenConfig).Listen(context.Background(), network, address)
+}
+
+// Listen announces on address. ctx matters only until it returns.
+//
+// With network "unix" clients that ask for it are served over shared memory by
+// a *Conn, all others over a plain unix socket. With network "shm" there are
+// only the former. Any other network is handed to package net unchanged.
+//
+// The listener has the method SetDeadline of *net.UnixListener. A client whose
+// handshake fails is no error of Accept, but is reported to OnError.
+//
+// The socket file is created with its final permissions and removed by Close,
+// unless it has been replaced by another one meanwhile.
+func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if network != "unix" && network != "shm" {
+		return lc.NetListenConfig.Listen(ctx, network, address)
+	}
+	l, err := lc.listenLocal(ctx, network == "shm", address)
+	if err != nil {
+		return nil, listenError(address, err)
+	}
+	return l, nil
+}
+
+func (lc *ListenConfig) listenLocal(ctx context.Context, strict bool, path string) (net.Listener, error) {
+	if !supported && strict {
+		return nil, errors.ErrUnsupported
+	}
+	if err := errors.Join(checkPath(path), lc.check()); err != nil {
+		return nil, err
+	}
+	abstract := path == "" || path[0] == '@' || path[0] == 0
+	mode := lc.Mode
+	if mode == 0 {
+		mode = 0o600
+	}
+	nlc := lc.NetListenConfig
+	nlc.Control = func(network, address string, raw syscall.RawConn) error {
+		if !abstract {
+			if err := setSocketMode(raw, mode); err != nil {
+				return err
+			}
+		}
+		if control := lc.NetListenConfig.Control; control != nil {
+			return control(network, address, raw)
+		}
+		return nil
+	}
+	inner, err := nlc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	l := newListener(inner, lc, strict)
+	if abstract {
+		return l, nil
+	}
+	if err := l.own(inner.(*net.UnixListener), path, mode); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// NewListener returns a listener that serves the connections of inner, which it
+// owns, as network "unix" does; connections that are not over unix sockets are
+// passed on as they are. It is for sockets that were inherited or activated. It
+// never removes the socket's file; inner may. lc may be nil; NewListener panics
+// if its ring sizes cannot be.
+func NewListener(inner net.Listener, lc *ListenConfig) net.Listener {
+	if lc == nil {
+		lc = new(ListenConfig)
+	}
+	if err := lc.check(); err != nil {
+		panic("shmconn: NewListener: " + err.Error())
+	}
+	return newListener(inner, lc, false)
+}
+
+// unixListener is what Listen and NewListener return.
+type unixListener struct {
+	*listener.Listener
+	path   string      // of the socket file that Close removes, or empty
+	file   fs.FileInfo // which file that is
+	remove sync.Once
+}
+
+func newListener(inner net.Listener, lc *ListenConfig, strict bool) *unixListener {
+	upgrade := func(ctx context.Context, conn net.Conn) (net.Conn, error) {
+		return lc.upgrade(ctx, conn, strict)
+	}
+	return &unixListener{Listener: listener.New(inner, upgrade, listener.Config{
+		Timeout:    lc.HandshakeTimeout,
+		MaxPending: lc.MaxPending,
+		OnError:    lc.OnError,
+	})}
+}

@@ -1,0 +1,114 @@
+package shmconn
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The attack: a descriptor whose release blocks, sent to somebody who has not
+// asked for one. A TCP socket with SO_LINGER and unsent data will do, which
+// needs no privilege. The sender closes its own copy, and whoever then drops
+// the last reference waits for as long as the sender pleases: in close(2) of
+// the socket that still holds the message, and even in a plain read(2), for
+// which the kernel throws the message's descriptors away.
+//
+// So nothing is read before a look at it has shown that there are no
+// descriptors, and a socket that holds unread bytes is closed on a goroutine of
+// its own. Linux 6.16 and later spare us the rest of it: there the sender of
+// descriptors that the receiver does not want gets an error.
+
+// refuseDescriptors makes the kernel refuse, as far as it can, whatever
+// descriptors the peer wants to send from now on.
+func refuseDescriptors(sock *net.UnixConn) {
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
+		// Out-of-band bytes stay where they are in the stream. Otherwise a read
+		// would drop them, with their descriptors, while a look passes over them.
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+	})
+}
+
+// tryReadBare is tryRead for bytes that must not come with descriptors. If they
+// do, the error is errDescriptors, and the descriptors are left where they are.
+func tryReadBare(fd uintptr, b []byte) (int, error) {
+	// Without a buffer for descriptors MSG_PEEK takes none, and MSG_CTRUNC says
+	// that there are some: with these bytes, or with the next one, which the
+	// kernel looks at as well.
+	n, _, flags, _, err := unix.Recvmsg(int(fd), b, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	if err == nil && flags&unix.MSG_CTRUNC != 0 {
+		return 0, errDescriptors
+	}
+	if err == nil && n > 0 {
+		// Nobody else reads, so that these are the bytes just seen.
+		n, err = unix.Read(int(fd), b[:n])
+	}
+	return readResult(n, err)
+}
+
+// closeSocket closes sock, whose peer may have put something into it that
+// blocks. After it, another Close of sock returns at once.
+func closeSocket(sock *net.UnixConn) error {
+	if !laden(sock) {
+		return sock.Close()
+	}
+	go unblocked(func() { sock.Close() })
+	for sock.SetDeadline(longAgo) == nil { // until Close has begun
+		runtime.Gosched()
+	}
+	return nil
+}
+
+// laden reports whether there are unread bytes in sock, and sees to it that no
+// more come.
+func laden(sock *net.UnixConn) bool {
+	raw, err := sock.SyscallConn()
+	if err != nil {
+		return false
+	}
+	unread := 0
+	raw.Control(func(fd uintptr) {
+		unix.Shutdown(int(fd), unix.SHUT_RDWR)
+		unread, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ)
+	})
+	return unread > 0
+}
+
+// releaseDelay is how long f may block in unblocked.
+const releaseDelay = 100 * time.Millisecond
+
+// unblocked runs f, which closes descriptors, and keeps it from blocking for
+// long: each takes a thread, of which a process has no more than 10,000. A
+// signal ends the wait of a socket that lingers. SIGURG is the one that the Go
+// runtime sends itself for other reasons and ignores when it has none.
+func unblocked(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, thread := os.Getpid(), unix.Gettid()
+	var mu sync.Mutex // guards done, and keeps the thread ours while it gets a signal
+	done := false
+	var timer *time.Timer
+	mu.Lock()
+	timer = time.AfterFunc(releaseDelay, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !done {
+			unix.Tgkill(pid, thread, unix.SIGURG)
+			timer.Reset(releaseDelay)
+		}
+	})
+	mu.Unlock()
+	f()
+	mu.Lock()
+	done = true
+	mu.Unlock()
+	timer.Stop()
+}

@@ -1,0 +1,180 @@
+package shmconn_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/shmconn/shmconn/fdpass"
+	"github.com/shmconn/shmconn/internal/wire"
+	"github.com/shmconn/shmconn/shmconn"
+)
+
+// lingering returns a descriptor whose last close blocks for the given time: a
+// TCP socket with unsent data and SO_LINGER.
+func lingering(t testing.TB, d time.Duration) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	for err == nil {
+		_, err = c.Write(make([]byte, 1<<20))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	fd := -1
+	if err := fdpass.Borrow(func(fds []int) (err error) {
+		fd, err = unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, 0)
+		return errors.Join(err, unix.SetsockoptLinger(fds[0], unix.SOL_SOCKET, unix.SO_LINGER,
+			&unix.Linger{Onoff: 1, Linger: int32(d / time.Second)}))
+	}, c.(*net.TCPConn)); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// give sends frame with a descriptor that lingers, of which sock then has the
+// only reference.
+func give(t testing.TB, sock *net.UnixConn, frame []byte, d time.Duration) {
+	t.Helper()
+	fd := lingering(t, d)
+	err := fdpass.Send(sock, frame, fd)
+	// While the message is on its way this is not the last reference.
+	unix.Close(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prompt fails the test if f takes long.
+func prompt(t testing.TB, what string, f func()) {
+	t.Helper()
+	start := time.Now()
+	f()
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("%s was held up for %v", what, took)
+	}
+}
+
+// Clients that send the server descriptors whose release blocks: neither
+// handshakes nor threads pile up behind them, and they are told from clients
+// that are merely slow.
+func TestLingeringClients(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, 2*patience)
+	inner, path := rawListen(t)
+	var socks []*net.UnixConn
+	for i := range 12 {
+		sock := rawDial(t, path)
+		hello := frame(wire.Hello, wire.OK, 0, 0)
+		switch i % 3 {
+		case 0:
+			give(t, sock, hello, time.Hour)
+		case 1:
+			send(t, sock, hello[:5])
+			give(t, sock, hello[5:], time.Hour)
+		case 2: // out of band
+			send(t, sock, hello[:5])
+			fd := lingering(t, time.Hour)
+			err := fdpass.Borrow(func(fds []int) error {
+				return unix.Sendmsg(fds[0], hello[5:6], unix.UnixRights(fd), nil, unix.MSG_OOB)
+			}, sock)
+			unix.Close(fd)
+			if err != nil {
+				t.Skipf("the kernel has no out-of-band data on unix sockets: build it with CONFIG_AF_UNIX_OOB: %v", err)
+			}
+		}
+		socks = append(socks, sock)
+	}
+	failures := make(chan error, len(socks))
+	l := shmconn.NewListener(inner, &shmconn.ListenConfig{
+		RingSize:   4096,
+		MaxPending: 4, // fewer than there are hostile ones
+		OnError:    func(_ net.Conn, err error) { failures <- err },
+	})
+	serveEcho(t, l)
+	prompt(t, "an honest client", func() {
+		if err := exchange(dial(t, "shm", path), "hello, server"); err != nil {
+			t.Error(err)
+		}
+	})
+	for range socks {
+		select {
+		case err := <-failures:
+			if err == nil {
+				t.Error("no error")
+			}
+		case <-time.After(patience):
+			t.Fatal("a handshake is stuck")
+		}
+	}
+}
+
+// What a peer has sent before it could be refused does not hold up the Close of
+// a connection, nor the close after it.
+func TestCloseLaden(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, 2*patience)
+	for _, d := range []time.Duration{0, time.Hour} {
+		near, far := unixPair(t, socketPath(t))
+		if d > 0 {
+			give(t, far, []byte("x"), d)
+		}
+		prompt(t, "close", func() {
+			if err := shmconn.CloseSocket(near); err != nil {
+				t.Error(err)
+			}
+			if err := near.Close(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("close again: %v", err)
+			}
+		})
+	}
+}
+
+// A server that attaches such descriptors where a client drops them holds up
+// the goroutine of the handshake, not Dial.
+func TestLingeringGreeting(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, 2*patience)
+	l, path := rawListen(t)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		sock, err := l.AcceptUnix()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { sock.Close() })
+		give(t, sock, frame(wire.Greeting, wire.OK, 0, 0), 6*time.Second)
+		// Nothing follows.
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	prompt(t, "Dial", func() {
+		c, err := new(shmconn.Dialer).DialContext(ctx, "shm", path)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, %v; want the end of the context", c, err)
+		}
+	})
+}

@@ -1,0 +1,254 @@
+package shmconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/shmconn/shmconn/fdpass"
+	"github.com/shmconn/shmconn/internal/doorbell"
+	"github.com/shmconn/shmconn/internal/wire"
+	"github.com/shmconn/shmconn/memfd"
+	"github.com/shmconn/shmconn/ring"
+)
+
+// helloTimeout is how long a server waits for the hello of a client that has
+// marked itself. A client that has lost patience with an overloaded server
+// uses the socket as it is, and may be waiting for the application to speak
+// first: it gets the application then.
+const helloTimeout = time.Second
+
+// errPlainClient is the reason for which network "shm" refuses a client.
+var errPlainClient = errors.New("client does not use shared memory")
+
+// upgrade is the server's side of the handshake. It returns a *Conn or, when
+// the client does not want shared memory and strict is not set, a plain
+// connection.
+func (lc *ListenConfig) upgrade(ctx context.Context, conn net.Conn, strict bool) (net.Conn, error) {
+	sock, ok := conn.(*net.UnixConn)
+	switch {
+	case ok && marked(sock):
+		refuseDescriptors(sock)
+		upgraded, err := lc.handshake(ctx, sock, strict)
+		if err != nil {
+			closeSocket(sock)
+		}
+		return upgraded, err
+	case !strict:
+		return conn, nil
+	case ok:
+		closeSocket(sock)
+	}
+	return nil, errPlainClient
+}
+
+// handshake is upgrade for a client that has marked itself.
+func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, strict bool) (net.Conn, error) {
+	var first []byte
+	err := withDeadline(ctx, sock, time.Now().Add(helloTimeout), func() (err error) {
+		greeting := wire.Frame{Version: wire.Version, Kind: wire.Greeting}
+		if _, err := sock.Write(greeting.Encode()); err != nil {
+			return err
+		}
+		first, err = readFrame(sock, tryReadBare)
+		return err
+	})
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("receive hello: %w", err)
+	case errors.Is(err, wire.ErrNotFrame) && !strict:
+		return newPlainConn(sock, first, 0), nil
+	case errors.Is(err, os.ErrDeadlineExceeded) && len(first) == 0 && !strict:
+		return newPlainConn(sock, nil, wire.Hello), nil
+	default:
+		return nil, fmt.Errorf("receive hello: %w", err)
+	}
+
+	hello, err := wire.Decode(first, wire.Hello)
+	offer := wire.Frame{Version: wire.Version, Kind: wire.Offer}
+	switch {
+	case errors.Is(err, wire.ErrVersion):
+		offer.Status = wire.BadVersion
+	case err != nil:
+		offer.Status = wire.BadRequest
+	default:
+		offer.Status, err = lc.sizes(hello, &offer)
+	}
+	var result net.Conn
+	answerErr := withDeadline(ctx, sock, time.Time{}, func() (err error) {
+		if offer.Status != wire.OK {
+			_, err = sock.Write(offer.Encode())
+			return err
+		}
+		result, err = lc.offer(sock, offer, strict)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hello: %w", err)
+	}
+	return result, answerErr
+}
+
+// marked reports whether the client says that it speaks the protocol.
+func marked(sock *net.UnixConn) bool {
+	addr, ok := sock.RemoteAddr().(*net.UnixAddr)
+	return ok && strings.HasPrefix(addr.Name, wire.MarkPrefix)
+}
+
+// sizes decides on the rings' capacities.
+func (lc *ListenConfig) sizes(hello wire.Frame, offer *wire.Frame) (wire.Status, error) {
+	for _, d := range []struct {
+		want  uint64
+		given *uint64
+	}{{hello.ToClient, &offer.ToClient}, {hello.ToServer, &offer.ToServer}} {
+		if d.want > ring.MaxCapacity {
+			return wire.BadRequest, fmt.Errorf("client asks for a ring of %d bytes", d.want)
+		}
+		if err := checkRingSize(int(d.want)); err != nil {
+			return wire.BadRequest, err
+		}
+		*d.given = uint64(lc.ringSize())
+		if d.want != 0 {
+			*d.given = min(d.want, uint64(lc.maxRingSize()))
+		}
+	}
+	return wire.OK, nil
+}
+
+// offer makes the connection's memory, hands the client its share and waits
+// for the verdict.
+func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool) (_ net.Conn, err error) {
+	m, err := newMemory(offer)
+	if err != nil {
+		// Out of descriptors or memory, or forbidden to make any.
+		offer.Status = wire.Plain
+		if _, werr := sock.Write(offer.Encode()); werr != nil || strict {
+			return nil, err
+		}
+		return newPlainConn(sock, nil, 0), nil
+	}
+	defer m.close()
+	if _, err := sock.Write(offer.Encode()); err != nil {
+		return nil, err
+	}
+	if err := m.send(sock); err != nil {
+		return nil, fmt.Errorf("send memory: %w", err)
+	}
+
+	frame, err := readFrame(sock, tryReadBare)
+	if err != nil {
+		return nil, fmt.Errorf("receive verdict: %w", err)
+	}
+	verdict, err := wire.Decode(frame, wire.Accept)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("receive verdict: %w", err)
+	case verdict.Status == wire.Plain && !strict:
+		return newPlainConn(sock, nil, 0), nil
+	case verdict.Status != wire.OK:
+		return nil, fmt.Errorf("client declines with status %d", verdict.Status)
+	}
+	return m.conn(sock)
+}
+
+// memory is what a server makes for one connection, until it is divided.
+type memory struct {
+	server, client         *os.File // the memory files
+	toClient, toServer     int      // capacities of the rings
+	serverSize, clientSize int64
+	mine                   []byte // the server's, mapped
+	serverBell, clientBell int    // descriptors, -1 when not ours any more
+}
+
+func newMemory(offer wire.Frame) (_ *memory, err error) {
+	m := &memory{
+		toClient:   int(offer.ToClient),
+		toServer:   int(offer.ToServer),
+		serverSize: fileSize(int(offer.ToClient)),
+		clientSize: fileSize(int(offer.ToServer)),
+		serverBell: -1,
+		clientBell: -1,
+	}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.server, err = memfd.Create("shmconn-server", m.serverSize); err != nil {
+		return nil, err
+	}
+	if m.mine, err = memfd.MapReadWrite(m.server, m.serverSize); err != nil {
+		return nil, err
+	}
+	if err := memfd.SealWriter(m.server); err != nil {
+		return nil, err
+	}
+	if m.client, err = memfd.Create("shmconn-client", m.clientSize); err != nil {
+		return nil, err
+	}
+	if m.serverBell, err = doorbell.Create(); err != nil {
+		return nil, err
+	}
+	if m.clientBell, err = doorbell.Create(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// send sends the descriptors to the client.
+func (m *memory) send(sock *net.UnixConn) error {
+	frame := wire.Frame{Version: wire.Version, Kind: wire.Memory}
+	return fdpass.Borrow(func(files []int) error {
+		var fds [memoryFDs]int
+		fds[serverMemory], fds[clientMemory] = files[0], files[1]
+		fds[serverBell], fds[clientBell] = m.serverBell, m.clientBell
+		return fdpass.Send(sock, frame.Encode(), fds[:]...)
+	}, m.server, m.client)
+}
+
+// conn makes the server's end of the connection, once the client has accepted.
+// It takes its share out of m.
+func (m *memory) conn(sock *net.UnixConn) (_ *Conn, err error) {
+	e := ends{mine: m.mine, toPeer: m.toClient, toUs: m.toServer, peerBell: m.clientBell}
+	m.mine, m.clientBell = nil, -1
+	defer func() {
+		if err != nil {
+			e.discard()
+			closeFD(e.peerBell)
+		}
+	}()
+	// The file is our own, but the client could have kept it from being sealed.
+	if err := memfd.Verify(m.client, m.clientSize, memfd.WriterSealed); err != nil {
+		return nil, err
+	}
+	if err := memfd.VerifyEnforced(m.client); err != nil {
+		return nil, err
+	}
+	if e.theirs, err = memfd.MapReadOnly(m.client, m.clientSize); err != nil {
+		return nil, err
+	}
+	bell := m.serverBell
+	m.serverBell = -1
+	if e.bell, err = doorbell.Open(bell); err != nil {
+		return nil, err
+	}
+	return newConn(sock, e, sock.LocalAddr(), unnamed)
+}
+
+// close releases what is still m's.
+func (m *memory) close() {
+	if m.mine != nil {
+		memfd.Unmap(m.mine)
+	}
+	for _, f := range []*os.File{m.server, m.client} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	closeAll([]int{m.serverBell, m.clientBell})
+}

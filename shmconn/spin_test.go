@@ -1,0 +1,126 @@
+package shmconn
+
+import (
+	"runtime"
+	"testing"
+)
+
+// quietCPUs forgets what other tests have made the process believe.
+func quietCPUs() {
+	cpus.busyUntil.Store(0)
+	cpus.busyFor.Store(0)
+	cpus.wins.Store(0)
+}
+
+// spins counts of n waits in vain those that looked at all.
+func spins(w *waiter, n int) int {
+	looked := 0
+	for range n {
+		quietCPUs()
+		before := looked
+		w.spin(func() bool {
+			looked = before + 1
+			return false
+		})
+	}
+	return looked
+}
+
+// A waiter whose spins are in vain soon sleeps at once, and never gives up
+// trying for good.
+func TestSpinBacksOff(t *testing.T) {
+	w := new(waiter)
+	if n := spins(w, 200); n > 10 {
+		t.Errorf("%d of the first 200 waits in vain spun, want at most 10", n)
+	}
+	const rounds = 10
+	if n := spins(w, rounds*(maxSkips+1)); n < rounds || n > rounds+1 {
+		t.Errorf("%d of %d further ones, want one in %d", n, rounds*(maxSkips+1), maxSkips+1)
+	}
+}
+
+// One spin that was not in vain is enough to spin every time again.
+func TestSpinReturns(t *testing.T) {
+	w := new(waiter)
+	spins(w, 200)
+	for range maxSkips + 1 {
+		quietCPUs()
+		if w.spin(func() bool { return true }) {
+			break
+		}
+	}
+	if n := spins(w, 1); n != 1 {
+		t.Error("a waiter does not spin after it has been successful")
+	}
+}
+
+// Being preempted is no reason to stop if the spins have saved more time.
+func TestPreemptedIsWorthIt(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	w := new(waiter)
+	const saves = 100
+	for range saves {
+		w.spin(func() bool { return true })
+	}
+	preempted(now(), (saves-1)*int64(wakeTime))
+	if cpus.busyUntil.Load() != 0 {
+		t.Error("spinning stops though it has saved more than was lost")
+	}
+	preempted(now(), (saves-1)*int64(wakeTime))
+	if cpus.busyUntil.Load() == 0 {
+		t.Error("spinning goes on by what it has saved before")
+	}
+}
+
+// Several connections that wait in turn do not spin.
+func TestManyDoNotSpin(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	limit := max(1, runtime.GOMAXPROCS(0)/2)
+	for _, test := range []struct {
+		waiters int
+		spins   bool
+	}{{1, true}, {limit, true}, {limit + 1, false}} {
+		waiters := make([]waiter, test.waiters)
+		won := 0
+		for range 10 {
+			won = 0
+			for i := range waiters {
+				if waiters[i].spin(func() bool { return true }) {
+					won++
+				}
+			}
+		}
+		if spins := won == test.waiters; spins != test.spins || won > 0 && !spins {
+			t.Errorf("%d of %d waiters in turn spin, where %d may", won, test.waiters, limit)
+		}
+	}
+}
+
+// After a spinner was preempted nobody spins for a while, which grows as long
+// as it keeps happening and not beyond its bound.
+func TestPreemptedStopsSpinning(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	at, last := now(), int64(0)
+	for range 10 {
+		preempted(at, 1)
+		pause := cpus.busyUntil.Load() - at
+		if pause < last || pause < int64(minBusy) || pause > int64(maxBusy) {
+			t.Fatalf("no spinning for %d ns after %d ns, want between %d and %d", pause, last, minBusy, maxBusy)
+		}
+		at, last = cpus.busyUntil.Load(), pause
+	}
+	if last != int64(maxBusy) {
+		t.Errorf("the pause has grown to %d ns, want %d", last, maxBusy)
+	}
+	cpus.busyUntil.Store(now() + int64(maxBusy))
+	if new(waiter).spin(func() bool { return true }) {
+		t.Error("a waiter spins while other processes need the CPUs")
+	}
+	preempted(at+2*int64(maxBusy), 1)
+	if pause := cpus.busyFor.Load(); pause != int64(minBusy) {
+		t.Errorf("after a quiet time the pause is %d ns, want %d", pause, minBusy)
+	}
+}

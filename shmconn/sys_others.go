@@ -1,0 +1,30 @@
+//go:build !linux
+
+package shmconn
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"syscall"
+)
+
+const supported = false
+
+func closeFD(int) {}
+
+func tryRead(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
+func tryReadBare(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func refuseDescriptors(*net.UnixConn) {}
+
+func closeSocket(sock *net.UnixConn) error { return sock.Close() }
+
+func unblocked(f func()) { f() }
+
+func peerCredentials(*net.UnixConn) (Credentials, error) {
+	return Credentials{}, errors.ErrUnsupported
+}
+
+// setSocketMode does nothing: the umask alone decides here.
+func setSocketMode(syscall.RawConn, fs.FileMode) error { return nil }
