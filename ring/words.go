@@ -9,5 +9,11 @@ import "sync/atomic"
 // mapped read-only.
 type word struct{ v atomic.Uint64 }
 
-func (w *word) load() uint64   { return w.v.Load() }
-func (w *word) store(v uint64) { w.v.Store(v) }
+func (w *word) load() uint64 { return w.v.Load() }
+
+// store is ordered before all later loads, which Parking depends on. Store
+// would be as well, except under the race detector: its runtime stores to
+// memory that it does not know, such as a mapping, with release order only, so
+// that the processor may load the other end's word first. An exchange is a
+// full barrier everywhere, and on amd64 the same instruction as Store.
+func (w *word) store(v uint64) { w.v.Swap(v) }

@@ -18,6 +18,6 @@ func (w *word) load() uint64 {
 
 func (w *word) store(v uint64) {
 	hook()
-	w.v.Store(v)
+	w.v.Swap(v)
 	hook()
 }
