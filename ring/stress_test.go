@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var soak = flag.Duration("soak", 0, "run each stress test for this long, instead of briefly")
+var soak = flag.Duration("soak", 0, "how long each of the tests named TestSoak runs, instead of a second or two")
 
 // stressTime returns how long each of n parts of a stress test takes.
 func stressTime(n int) time.Duration {
@@ -164,9 +164,9 @@ func (d *direction) run(t *testing.T, deadline time.Time, start uint64, seed uin
 	}
 }
 
-// TestIntegrity moves random chunks between two goroutines, over rings of
+// TestSoakIntegrity moves random chunks between two goroutines, over rings of
 // several sizes, with counters that pass 2^32 and 2^64.
-func TestIntegrity(t *testing.T) {
+func TestSoakIntegrity(t *testing.T) {
 	capacities := []int{64, 4096, 64 << 10}
 	for _, capacity := range capacities {
 		for _, start := range starts {
@@ -180,9 +180,9 @@ func TestIntegrity(t *testing.T) {
 	}
 }
 
-// TestParking makes both ends sleep and wake all the time, one direction and
+// TestSoakParking makes both ends sleep and wake all the time, one direction and
 // then a ping-pong over both, and looks for a wake-up that never comes.
-func TestParking(t *testing.T) {
+func TestSoakParking(t *testing.T) {
 	for _, procs := range []int{1, 2, 4} {
 		t.Run(fmt.Sprintf("GOMAXPROCS=%d", procs), func(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))

@@ -3,8 +3,10 @@ package shmconn_test
 import (
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,4 +178,67 @@ func TestStoppedProcess(t *testing.T) {
 		t.Errorf("write deadline of 50 ms takes %v", took)
 	}
 	child.Process.Signal(unix.SIGCONT)
+}
+
+// hasty gives each Write a deadline, which must hold, and goes on after it.
+type hasty struct {
+	*shmconn.Conn
+	t        *testing.T
+	timeouts int
+}
+
+func (h *hasty) Write(b []byte) (n int, err error) {
+	for {
+		start, limit := time.Now(), rand.N(5*time.Millisecond)
+		h.SetWriteDeadline(start.Add(limit))
+		k, err := h.Conn.Write(b[n:])
+		n += k
+		if took := time.Since(start); took > limit+time.Second {
+			h.t.Errorf("a write with a deadline of %v takes %v", limit, took)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		h.timeouts++
+	}
+}
+
+// TestSoakStopped stops a process at random moments while it receives. Every
+// write deadline holds, and no byte is lost or sent twice.
+func TestSoakStopped(t *testing.T) {
+	noLeaks(t)
+	span := stress(time.Second)
+	watchdog(t, span+2*patience)
+	l, path := listen(t, "shm", shmconn.ListenConfig{RingSize: 4096})
+	child := startChild(t, "sink", path)
+	c := &hasty{Conn: shared(t, accept(t, l)), t: t}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	stops := 0
+	wg.Go(func() {
+		for ; ; stops++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(rand.N(10 * time.Millisecond)):
+			}
+			child.Process.Signal(unix.SIGSTOP)
+			time.Sleep(rand.N(20 * time.Millisecond))
+			child.Process.Signal(unix.SIGCONT)
+		}
+	})
+	n, err := source(c, 4096, new(atomic.Uint64), time.Now().Add(span))
+	if err != nil {
+		t.Error(err)
+	}
+	close(stop)
+	wg.Wait()
+	c.Close()
+	if err := child.Wait(); err != nil {
+		t.Errorf("the process that was stopped: %v", err)
+	}
+	t.Logf("%d bytes, stopped %d times, %d deadlines exceeded", n, stops, c.timeouts)
+	if c.timeouts == 0 {
+		t.Error("no deadline was exceeded")
+	}
 }

@@ -18,6 +18,10 @@ func init() {
 	children["sink"] = childSink
 	children["pong"] = childPong
 	children["drain"] = childDrain
+	children["producer"] = childProducer
+	children["visitor"] = childVisitor
+	children["host"] = childHost
+	children["echo to kill"] = func(args []string) error { return childEcho([]string{"shm", args[0]}) }
 	runChild()
 }
 

@@ -155,9 +155,9 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// TestRandomStreams sends data of random length in writes of random sizes, to be
+// TestSoakStreams sends data of random length in writes of random sizes, to be
 // read in others, through rings of every size.
-func TestRandomStreams(t *testing.T) {
+func TestSoakStreams(t *testing.T) {
 	noLeaks(t)
 	span := stress(500 * time.Millisecond)
 	watchdog(t, span+2*patience)

@@ -22,9 +22,13 @@ import (
 // on a machine that is merely busy.
 const patience = 30 * time.Second
 
-var soak = flag.Duration("soak", 0, "how long each stress test runs, instead of a few seconds in all")
+// The tests whose names begin with TestSoak look for what happens rarely. They
+// run for a second or two each unless told otherwise:
+//
+//	go test -run Soak -timeout 0 -v ./ring ./shmconn -soak 1h
+var soak = flag.Duration("soak", 0, "how long each of the tests named TestSoak runs, instead of a second or two")
 
-// stress returns how long a stress test runs that takes short by default.
+// stress returns how long a test runs that takes short by default.
 func stress(short time.Duration) time.Duration {
 	if *soak > 0 {
 		return *soak

@@ -201,11 +201,11 @@ var strategies = map[string]func(last, truth, size uint64) uint64{
 	"plausible": func(last, truth, size uint64) uint64 { return last + rand.Uint64N(size)/8*(rand.Uint64N(2)) },
 }
 
-// TestScribble has a peer write anything into every word that it may write,
+// TestSoakScribble has a peer write anything into every word that it may write,
 // and into the payload, while the honest end reads and writes in every way.
 // Nothing panics, no call claims more than it was given, what is corrupt stays
 // so, and everything ends.
-func TestScribble(t *testing.T) {
+func TestSoakScribble(t *testing.T) {
 	noLeaks(t)
 	each := stress(2*time.Second) / time.Duration(len(strategies)*(len(words)+1)*2)
 	watchdog(t, stress(2*time.Second)*4+4*patience)
