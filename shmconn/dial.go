@@ -204,8 +204,9 @@ func (d *Dialer) connect(ctx context.Context, path string, mark *net.UnixAddr) (
 	if mark != nil {
 		nd.LocalAddr = mark
 	}
+	attempt := ctx
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		conn, err := nd.DialContext(ctx, "unix", path)
+		conn, err := nd.DialContext(attempt, "unix", path)
 		if err == nil {
 			return conn.(*net.UnixConn), nil
 		}
@@ -217,6 +218,10 @@ func (d *Dialer) connect(ctx context.Context, path string, mark *net.UnixAddr) (
 			return nil, fmt.Errorf("%w while the server's backlog is full", ctx.Err())
 		case <-time.After(pause):
 		}
+		// An attempt takes no time: one that begins as ctx ends need not fail
+		// by that, and its own error says more.
+		attempt = context.WithoutCancel(ctx)
+		nd.Timeout, nd.Deadline = 0, time.Time{}
 	}
 }
 
