@@ -45,8 +45,9 @@ func (c *Consumer) start(index uint64) {
 // Capacity returns how many bytes the ring holds.
 func (c *Consumer) Capacity() int { return len(c.data) }
 
-// Consumed returns how many bytes have been released since the start.
-func (c *Consumer) Consumed() uint64 { return c.head }
+// Consumed returns how many bytes have been released since the start. It may
+// be called at any time by any goroutine that keeps the memory alive.
+func (c *Consumer) Consumed() uint64 { return c.mine.head.load() }
 
 // Readable returns how many bytes can be consumed now, 0 when the ring is
 // empty. It looks at the peer's words only when it knows of none. The error is

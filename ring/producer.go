@@ -66,8 +66,9 @@ func (p *Producer) start(index uint64) {
 // Capacity returns how many bytes the ring holds.
 func (p *Producer) Capacity() int { return len(p.data) }
 
-// Produced returns how many bytes have been committed since the start.
-func (p *Producer) Produced() uint64 { return p.tail }
+// Produced returns how many bytes have been committed since the start. It may
+// be called at any time by any goroutine that keeps the memory alive.
+func (p *Producer) Produced() uint64 { return p.mine.tail.load() }
 
 // Writable returns how many bytes can be produced now. It looks at the peer's
 // word only when it knows of fewer than need, or has come to the end of the

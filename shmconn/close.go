@@ -122,6 +122,7 @@ func (c *Conn) release() {
 		return
 	}
 	defer c.out.mu.Unlock()
+	c.in.total, c.out.total = c.in.ring.Consumed(), c.out.ring.Produced()
 	memfd.Unmap(c.mine)
 	memfd.Unmap(c.theirs)
 	c.mine, c.theirs = nil, nil

@@ -151,10 +151,9 @@ func (c *Conn) read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// consumed counts what the ring has released, and wakes the producer if it has
-// asked for that. c.in.mu is held.
+// consumed wakes the producer if the ring has released what it waits for.
+// c.in.mu is held.
 func (c *Conn) consumed(wake bool) {
-	c.in.bytes.Store(c.in.ring.Consumed())
 	if wake {
 		c.in.wakesSent.Add(1)
 		c.ring(c.in.ringer)
@@ -226,10 +225,9 @@ func (c *Conn) write(b []byte) (n int, err error) {
 	}
 }
 
-// produced counts what the ring has published, and wakes the consumer if it
-// has asked for that. c.out.mu is held.
+// produced wakes the consumer if the ring has published what it waits for.
+// c.out.mu is held.
 func (c *Conn) produced(wake bool) {
-	c.out.bytes.Store(c.out.ring.Produced())
 	if wake {
 		c.out.wakesSent.Add(1)
 		c.ring(c.out.ringer)

@@ -10,9 +10,9 @@ import (
 // A sleeper is a direction's waiter together with its counters. It is used by
 // whoever holds the direction, but for the counters, which anybody may read.
 type sleeper struct {
-	wait waiter
+	wait  waiter
+	total uint64 // bytes carried, once the memory is unmapped; guarded by Conn.life
 
-	bytes         atomic.Uint64
 	parks         atomic.Uint64
 	wakesSent     atomic.Uint64
 	wakesReceived atomic.Uint64
@@ -122,7 +122,7 @@ func (c *Conn) gather() {
 // noteRead takes note of a read of n bytes.
 func (c *Conn) noteRead(n int) {
 	s := &c.in.streak
-	if written := c.out.bytes.Load(); written != s.written || n >= streamRead {
+	if written := c.out.ring.Produced(); written != s.written || n >= streamRead {
 		s.written, s.reads = written, 0
 	} else if s.reads < streamReads {
 		s.reads++
