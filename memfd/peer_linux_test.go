@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/shmconn/shmconn/internal/sandbox"
 )
 
 // childEnv makes the test binary run one of peers instead of the tests.
@@ -97,7 +99,7 @@ func TestOtherKernels(t *testing.T) {
 
 // Before Linux 6.3 the flag NOEXEC_SEAL is EINVAL.
 func peerOldKernel() error {
-	if err := answer(rule{unix.SYS_MEMFD_CREATE, unix.MFD_NOEXEC_SEAL, unix.MFD_NOEXEC_SEAL, unix.EINVAL}); err != nil {
+	if err := sandbox.Apply(sandbox.Rule{Call: unix.SYS_MEMFD_CREATE, Arg: 1, Mask: unix.MFD_NOEXEC_SEAL, Value: unix.MFD_NOEXEC_SEAL, Errno: unix.EINVAL}); err != nil {
 		return err
 	}
 	f, err := Create("old", testSize)
@@ -112,7 +114,11 @@ func peerOldKernel() error {
 
 // F_ADD_SEALS reports success and does nothing.
 func peerSealsRecordedOnly() error {
-	if err := answer(rule{unix.SYS_FCNTL, 0xffffffff, unix.F_ADD_SEALS, 0}, rule{fcntl64, 0xffffffff, unix.F_ADD_SEALS, 0}); err != nil {
+	var rules []sandbox.Rule
+	for _, call := range []uint32{unix.SYS_FCNTL, fcntl64} {
+		rules = append(rules, sandbox.Rule{Call: call, Arg: 1, Mask: 0xffffffff, Value: unix.F_ADD_SEALS})
+	}
+	if err := sandbox.Apply(rules...); err != nil {
 		return err
 	}
 	return unwound(ErrUnsafe)
@@ -120,7 +126,7 @@ func peerSealsRecordedOnly() error {
 
 // A sandbox forbids the call, or the kernel is built without it.
 func peerNoMemfd() error {
-	if err := answer(rule{unix.SYS_MEMFD_CREATE, 0, 0, unix.ENOSYS}); err != nil {
+	if err := sandbox.Apply(sandbox.Rule{Call: unix.SYS_MEMFD_CREATE, Errno: unix.ENOSYS}); err != nil {
 		return err
 	}
 	return unwound(unix.ENOSYS)
@@ -177,11 +183,11 @@ func peerMuteFileSystem() error {
 		return err
 	}
 	defer f.Close()
-	var rules []rule
+	var rules []sandbox.Rule
 	for _, call := range statCalls {
-		rules = append(rules, rule{call, 0, 0, unix.ETIMEDOUT})
+		rules = append(rules, sandbox.Rule{Call: call, Errno: unix.ETIMEDOUT})
 	}
-	if err := answer(rules...); err != nil {
+	if err := sandbox.Apply(rules...); err != nil {
 		return err
 	}
 	if err := control(f, func(fd int) error { var st unix.Stat_t; return unix.Fstat(fd, &st) }); !errors.Is(err, unix.ETIMEDOUT) {

@@ -75,7 +75,14 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 		}
 		return nil, wire.Refusal(offer.Status)
 	}
-	conn, err := takeMemory(sock, offer)
+	frame, fds, err := receiveMemory(sock)
+	if err != nil && !errors.Is(err, fdpass.ErrDescriptors) {
+		return nil, fmt.Errorf("receive memory: %w", err)
+	}
+	var conn *Conn
+	if err == nil {
+		conn, err = takeMemory(sock, offer, frame, fds)
+	}
 	verdict := wire.Frame{Version: wire.Version, Kind: wire.Accept}
 	if err != nil {
 		err = fmt.Errorf("unusable offer: %w", err)
@@ -107,23 +114,27 @@ const (
 	memoryFDs
 )
 
-// takeMemory receives the descriptors of an offer and makes a connection of
-// them. Nothing about them is trusted: each is checked before its first use,
-// by means that cannot block.
-func takeMemory(sock *net.UnixConn, offer wire.Frame) (_ *Conn, err error) {
-	frame := make([]byte, wire.FrameSize)
-	fds, err := fdpass.Receive(sock, frame, memoryFDs)
+// receiveMemory receives the memory frame. After an error that wraps
+// fdpass.ErrDescriptors all of it has been read, so that the socket can be used
+// as it is; after any other error nobody knows what comes next.
+func receiveMemory(sock *net.UnixConn) (frame []byte, fds []int, err error) {
+	frame = make([]byte, wire.FrameSize)
+	fds, err = fdpass.Receive(sock, frame, memoryFDs)
 	if errors.Is(err, fdpass.ErrDescriptors) {
-		// Most likely our descriptor table is full. What is left of the frame
-		// after byte 0, which the descriptors belong to, is not for the
-		// application should the socket be used as it is.
+		// Most likely our descriptor table is full, or the server could not send
+		// any. What is left of the frame after byte 0, which they belong to, is
+		// not for the application.
 		if _, err := io.ReadFull(sock, frame[1:]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
+	return frame, fds, err
+}
+
+// takeMemory makes a connection of a memory frame and its descriptors, which it
+// owns. Nothing about them is trusted: each is checked before its first use, by
+// means that cannot block.
+func takeMemory(sock *net.UnixConn, offer wire.Frame, frame []byte, fds []int) (_ *Conn, err error) {
 	e := ends{peerBell: fds[serverBell]}
 	defer func() {
 		if err != nil {

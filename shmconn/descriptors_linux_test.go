@@ -1,10 +1,12 @@
 package shmconn_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +35,34 @@ func limitDescriptors(room string) error {
 	return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit})
 }
 
+// largeRing is the size of a ring for which limitMemory leaves no room.
+const largeRing = 1 << 30
+
+// limitMemory leaves this process room for no more than 256 MiB of mappings.
+func limitMemory() error {
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return err
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(statm), &pages); err != nil {
+		return err
+	}
+	limit := pages*uint64(os.Getpagesize()) + 256<<20
+	return unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: limit, Max: limit})
+}
+
+// noMemory in place of a number of descriptors stands for limitMemory.
+const noMemory = "memory"
+
+// limit leaves this process room for so many descriptors, or little memory.
+func limit(room string) error {
+	if room == noMemory {
+		return limitMemory()
+	}
+	return limitDescriptors(room)
+}
+
 // kind names what carries c.
 func kind(c net.Conn) string {
 	if _, ok := c.(*shmconn.Conn); ok {
@@ -51,10 +81,14 @@ func childPoorClient(args []string) error {
 		return err
 	}
 	l.Close()
-	if err := limitDescriptors(args[2]); err != nil {
+	if err := limit(args[2]); err != nil {
 		return err
 	}
-	c, err := shmconn.Dial(args[0], args[1])
+	d := shmconn.Dialer{}
+	if args[2] == noMemory {
+		d.RingSize = largeRing
+	}
+	c, err := d.Dial(args[0], args[1])
 	if err != nil {
 		fmt.Print("error: ", err)
 		return nil
@@ -70,7 +104,8 @@ func childPoorClient(args []string) error {
 // connection, with room for args[2] descriptors.
 func childPoorServer(args []string) error {
 	go orphaned()
-	l, err := shmconn.Listen(args[0], args[1])
+	lc := shmconn.ListenConfig{MaxRingSize: largeRing}
+	l, err := lc.Listen(context.Background(), args[0], args[1])
 	if err != nil {
 		return err
 	}
@@ -85,7 +120,7 @@ func childPoorServer(args []string) error {
 		return err
 	}
 	defer second.Close()
-	if err := limitDescriptors(args[2]); err != nil {
+	if err := limit(args[2]); err != nil {
 		return err
 	}
 	fmt.Println("listening")
@@ -191,5 +226,37 @@ func TestStrictServerOutOfDescriptors(t *testing.T) {
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "dial" || !strings.Contains(err.Error(), "no shared memory") {
 		t.Errorf("error is %v, want one about shared memory", err)
+	}
+}
+
+// TestOutOfMemory has no room for the mappings of a connection.
+func TestOutOfMemory(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, 2*patience)
+	l, path := listen(t, "unix", shmconn.ListenConfig{MaxRingSize: largeRing})
+	serveEcho(t, l)
+	for network, want := range map[string]string{"unix": "plain", "shm": "error: dial unix " + path + ": unusable offer: mmap: cannot allocate memory"} {
+		c := startChild(t, "poor client", network, path, noMemory)
+		if out, err := io.ReadAll(c.out); string(out) != want || err != nil {
+			t.Errorf("client on %q: %s, %v; want %s", network, out, err, want)
+		}
+	}
+	large := shmconn.Dialer{RingSize: largeRing}
+	for network, want := range map[string]string{"unix": "plain", "shm": "server offers no shared memory"} {
+		at := socketPath(t)
+		s := startChild(t, "poor server", network, at, noMemory)
+		expect(t, s.out, "listening\n")
+		c, err := large.Dial(network, at)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = kind(c)
+			if err := exchange(c, "in plain words"); err != nil {
+				t.Error(err)
+			}
+			c.Close()
+		}
+		if !strings.HasSuffix(got, want) {
+			t.Errorf("server on %q: client comes to %s, want %s", network, got, want)
+		}
 	}
 }

@@ -142,6 +142,14 @@ func (d *Dialer) dialLocal(ctx context.Context, strict bool, path string) (net.C
 		return sock, nil
 	}
 	sock, err := d.connect(ctx, path, newMark())
+	var sys *os.SyscallError
+	if !strict && errors.As(err, &sys) && sys.Syscall == "bind" {
+		// A security module may reserve abstract names for others. Without the
+		// mark we are a plain client.
+		if sock, err = d.connect(ctx, path, nil); err == nil {
+			return sock, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

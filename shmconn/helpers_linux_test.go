@@ -74,15 +74,23 @@ type footprint struct{ fds, maps, routines int }
 
 func takeFootprint(t testing.TB) footprint {
 	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
+	f, err := measure()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return f
+}
+
+func measure() (footprint, error) {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return footprint{}, err
 	}
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
-		t.Fatal(err)
+		return footprint{}, err
 	}
-	return footprint{len(fds), strings.Count(string(maps), "memfd:shmconn"), runtime.NumGoroutine()}
+	return footprint{len(fds), strings.Count(string(maps), "memfd:shmconn"), runtime.NumGoroutine()}, nil
 }
 
 func (f footprint) atMost(g footprint) bool {

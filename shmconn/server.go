@@ -137,7 +137,13 @@ func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool)
 		return nil, err
 	}
 	if err := m.send(sock); err != nil {
-		return nil, fmt.Errorf("send memory: %w", err)
+		// The kernel passes none, such as when as many of this user's are on
+		// their way as a process may have open (ETOOMANYREFS, too_many_unix_fds
+		// in net/unix). A frame without descriptors has the client decline.
+		none := wire.Frame{Version: wire.Version, Kind: wire.Memory}
+		if _, werr := sock.Write(none.Encode()); werr != nil || strict {
+			return nil, fmt.Errorf("send memory: %w", err)
+		}
 	}
 
 	frame, err := readFrame(sock, tryReadBare)
