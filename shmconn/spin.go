@@ -25,8 +25,10 @@ import (
 //     spinners of this process leave half of the CPUs.
 //   - With several exchanges at the same time there is always something else to
 //     do. Where others have waited between two waits of one connection, as many
-//     as may spin, it sleeps at once: HTTP with 4 callers on 2 CPUs is 1.3 times
-//     as fast as over a unix socket then, and was no faster with spinning.
+//     as may spin, it only lets them run, and sleeps when that takes no time:
+//     HTTP with 16 callers on 2 CPUs is 1.7 times as fast as over a unix socket
+//     then, and was no faster with spinning. A third of the client's sleeps are
+//     left.
 const (
 	// spinBudget is how long a waiter spins before it sleeps. With 20 us no
 	// side ever saw the other answer, with 70 us both stayed awake.
@@ -49,6 +51,9 @@ const (
 	// crowdWaits is for how many waits it is remembered that other connections
 	// were waiting in between.
 	crowdWaits = 8
+
+	// crowdYields bounds how often such a waiter lets others run.
+	crowdYields = 8
 
 	// minBusy and maxBusy bound how long nobody in the process spins after a
 	// spinner was preempted, which costs it some milliseconds.
@@ -97,7 +102,7 @@ func (w *waiter) spin(pending func() bool) bool {
 	}
 	if w.crowd > 0 {
 		w.crowd--
-		return false
+		return yield(pending)
 	}
 	start := now()
 	if start < cpus.busyUntil.Load() {
@@ -114,6 +119,22 @@ func (w *waiter) spin(pending func() bool) bool {
 	}
 	w.failures = min(w.failures+1, 5)
 	w.skips = maxSkips >> (5 - w.failures)
+	return false
+}
+
+// yield lets other goroutines run as long as there are any, and reports whether
+// pending has come true meanwhile.
+func yield(pending func() bool) bool {
+	for range crowdYields {
+		t := now()
+		runtime.Gosched()
+		if pending() {
+			return true
+		}
+		if now()-t < int64(yieldTook) {
+			return false // nobody has anything to do
+		}
+	}
 	return false
 }
 
