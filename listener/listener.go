@@ -122,6 +122,7 @@ type Listener struct {
 	cancel context.CancelCauseFunc
 
 	closeOnce sync.Once
+	draining  chan struct{} // closed by Drain
 
 	wake chan struct{} // capacity 1: places have changed, for the accept loop
 
@@ -129,6 +130,7 @@ type Listener struct {
 	pending list.List  // of *handshake, oldest first
 	nready  int        // upgraded, not accepted
 	leaving int        // failed or evicted, not yet returned and closed
+	looped  bool       // the accept loop has ended
 	stats   Stats      // without Pending and Ready
 }
 
@@ -168,6 +170,7 @@ func build(inner net.Listener, upgrade Upgrade, cfg Config) *Listener {
 		errs:    make(chan error),
 		wake:    make(chan struct{}, 1),
 	}
+	l.draining = make(chan struct{})
 	l.deadline.init()
 	l.base, l.cancel = context.WithCancelCause(context.Background())
 	return l
@@ -219,12 +222,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 // *net.OpError that wraps net.ErrClosed.
 func (l *Listener) Close() error {
 	err := l.opError("close", net.ErrClosed)
-	l.closeOnce.Do(func() {
-		// First, so that the accept loop and blocked Accept calls see their
-		// own state and not whatever error the inner listener has for it.
-		l.shutdown()
-		err = l.inner.Close()
-	})
+	// First, so that the accept loop and blocked Accept calls see their own
+	// state and not whatever error the inner listener has for it.
+	l.shutdown()
+	l.closeOnce.Do(func() { err = l.inner.Close() })
 	return err
 }
 

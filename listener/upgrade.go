@@ -45,6 +45,12 @@ type handshake struct {
 
 // loop accepts from the inner listener until that is closed.
 func (l *Listener) loop() {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.looped = true
+		l.ended()
+	}()
 	for l.awaitPlace() {
 		c, err := l.inner.Accept()
 		if err == nil {
@@ -54,7 +60,7 @@ func (l *Listener) loop() {
 			}
 			continue
 		}
-		if l.closed() {
+		if l.closed() || l.isDraining() {
 			return
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -66,6 +72,8 @@ func (l *Listener) loop() {
 		// wait.
 		select {
 		case l.errs <- err:
+		case <-l.draining:
+			return
 		case <-l.base.Done():
 			return
 		}
@@ -74,13 +82,13 @@ func (l *Listener) loop() {
 
 // awaitPlace blocks while nothing could be admitted, however old the upgrades
 // in progress were, so that connections stay in the kernel's backlog. It
-// reports false when the listener is closed.
+// reports false when the listener is closed or draining.
 func (l *Listener) awaitPlace() bool {
 	for {
 		l.mu.Lock()
 		ok := l.leaving < l.max && l.nready < l.max
 		l.mu.Unlock()
-		if l.closed() {
+		if l.closed() || l.isDraining() {
 			return false
 		}
 		if ok {
@@ -88,6 +96,7 @@ func (l *Listener) awaitPlace() bool {
 		}
 		select {
 		case <-l.wake:
+		case <-l.draining:
 		case <-l.base.Done():
 		}
 	}
@@ -192,6 +201,7 @@ func (l *Listener) serve(h *handshake) {
 	}
 	l.mu.Lock()
 	l.nready--
+	l.ended()
 	l.mu.Unlock()
 	l.signal()
 }
@@ -244,6 +254,7 @@ func (l *Listener) settle(h *handshake, err error) error {
 	case err != nil:
 		l.vacate(h)
 		l.stats.Failed++
+		l.ended()
 	default:
 		l.pending.Remove(h.place)
 		h.place = nil

@@ -22,6 +22,7 @@ func init() {
 	children["visitor"] = childVisitor
 	children["host"] = childHost
 	children["echo to kill"] = func(args []string) error { return childEcho([]string{"shm", args[0]}) }
+	children["restartable"] = childRestartable
 	runChild()
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -79,8 +80,16 @@ func Listen(network, address string) (net.Listener, error) {
 // a *Conn, all others over a plain unix socket. With network "shm" there are
 // only the former. Any other network is handed to package net unchanged.
 //
-// The listener has the method SetDeadline of *net.UnixListener. A client whose
-// handshake fails is no error of Accept, but is reported to OnError.
+// The listener has the methods SetDeadline, File, SyscallConn and
+// SetUnlinkOnClose of *net.UnixListener. A client whose handshake fails is no
+// error of Accept, but is reported to OnError.
+//
+// Once File or SyscallConn was called, another process may go on accepting from
+// the socket after Close, but knows nothing of the clients that this one has
+// accepted: Close leaves their handshakes alone then, and Accept returns what
+// comes of them before it fails. The other process makes a listener of the
+// socket by net.FileListener and NewListener; SetUnlinkOnClose(false) leaves it
+// the socket file.
 //
 // The socket file is created with its final permissions and removed by Close,
 // unless it has been replaced by another one meanwhile.
@@ -152,8 +161,12 @@ func NewListener(inner net.Listener, lc *ListenConfig) net.Listener {
 // unixListener is what Listen and NewListener return.
 type unixListener struct {
 	*listener.Listener
+	inner  net.Listener
+	shared atomic.Bool // somebody else may have inner's socket
+
 	path   string      // of the socket file that Close removes, or empty
 	file   fs.FileInfo // which file that is
+	keep   atomic.Bool // Close does not remove it after all
 	remove sync.Once
 }
 
@@ -161,7 +174,7 @@ func newListener(inner net.Listener, lc *ListenConfig, strict bool) *unixListene
 	upgrade := func(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		return lc.upgrade(ctx, conn, strict)
 	}
-	return &unixListener{Listener: listener.New(inner, upgrade, listener.Config{
+	return &unixListener{inner: inner, Listener: listener.New(inner, upgrade, listener.Config{
 		Timeout:    lc.HandshakeTimeout,
 		MaxPending: lc.MaxPending,
 		OnError:    lc.OnError,

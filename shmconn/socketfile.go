@@ -32,17 +32,23 @@ func (l *unixListener) own(inner *net.UnixListener, path string, mode fs.FileMod
 // Close stops listening: blocked and future calls of Accept fail with
 // net.ErrClosed, handshakes under way are cancelled, connections that have been
 // accepted are not affected. It removes the socket file if it is still ours.
+//
+// If the socket was shared by File or SyscallConn, handshakes under way go on
+// and Accept returns what comes of them before it fails.
 func (l *unixListener) Close() error {
 	// While the socket is open the kernel keeps its file's inode, whose
 	// number cannot be given to another file before the comparison.
 	l.remove.Do(func() {
-		if l.path == "" {
+		if l.path == "" || l.keep.Load() {
 			return
 		}
 		if file, err := os.Lstat(l.path); err == nil && os.SameFile(file, l.file) {
 			os.Remove(l.path)
 		}
 	})
+	if l.shared.Load() {
+		return l.Drain()
+	}
 	return l.Listener.Close()
 }
 
