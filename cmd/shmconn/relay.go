@@ -114,8 +114,10 @@ func (f *flow) run() bool {
 	}
 	f.dst.CloseWrite()
 	if err != nil {
-		// dst takes no more, but what it has sent, such as the reason, may still be on its way.
+		// dst takes no more, but what it has sent, such as the reason, may still be on its way. Closing
+		// a socket with unread bytes would take that back.
 		f.src.CloseRead()
+		io.Copy(io.Discard, f.src)
 	}
 	return true
 }
