@@ -4,6 +4,7 @@
 //	go install github.com/shmconn/shmconn/cmd/shmconn@latest
 //
 //	shmconn proxy LISTEN CONNECT    forward connections between sockets and shared memory
+//	shmconn cat ADDRESS             connect standard input and output, like nc -U
 //
 // shmconn COMMAND -h describes a command. The exit code is 0 on success, 1 on failure and 2 when the
 // command line is wrong.
@@ -29,7 +30,7 @@ type command struct {
 
 // commands returns all commands, in the order in which they are listed.
 func commands() []*command {
-	return []*command{proxyCommand}
+	return []*command{proxyCommand, catCommand}
 }
 
 // usageError is an error of the command line.
