@@ -25,6 +25,28 @@ func refused(t *testing.T, c *net.UnixConn, frame, n int, reason string) {
 	}
 }
 
+// What a caller wants to close itself is closed by nobody else, and nothing that
+// it has been given is passed on.
+func TestReceiveDiscard(t *testing.T) {
+	for sent := range 3 {
+		tokens := newTokens(t, sent)
+		a, b := socketPair(t, unix.SOCK_STREAM)
+		if err := Send(a, []byte("frame"), numbers(t, tokens)...); err != nil {
+			t.Fatal(err)
+		}
+		var discarded []int
+		fds, err := ReceiveDiscard(b, make([]byte, 5), 1, func(fds []int) { discarded = append(discarded, fds...) })
+		if (err == nil) != (sent == 1) || len(fds)+len(discarded) != sent || err == nil && len(discarded) > 0 {
+			t.Errorf("of %d: received %v, discarded %v, %v", sent, fds, discarded, err)
+		}
+		for _, fd := range append(fds, discarded...) {
+			if err := unix.Close(fd); err != nil {
+				t.Errorf("close %d: %v", fd, err)
+			}
+		}
+	}
+}
+
 // Alignment gives a buffer for three descriptors room for four, without a word
 // from the kernel; each count meets another remainder.
 func TestAttackWrongCount(t *testing.T) {

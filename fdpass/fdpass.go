@@ -63,7 +63,10 @@ func Send(c *net.UnixConn, frame []byte, fds ...int) error {
 //     io.ErrUnexpectedEOF within the frame;
 //   - otherwise the error of c, in particular at its read deadline.
 //
-// After an error it is unknown where in the stream c stands.
+// After an error it is unknown where in the stream c stands, but for one:
+// [ErrDescriptors] together with EMFILE says that the kernel could not install
+// what came with byte 0, most likely because RLIMIT_NOFILE is reached. The other
+// bytes of the frame are unread then.
 //
 // Receive never reads beyond the frame. No other read from c may run at the same
 // time. It closes before it returns, and close(2) of a hostile descriptor can
@@ -76,7 +79,18 @@ func Receive(c *net.UnixConn, frame []byte, n int) ([]int, error) {
 	if err := checkArgs(c, frame, n); err != nil {
 		return nil, err
 	}
-	return receive(c, frame, n)
+	return receive(c, frame, n, closeAll)
+}
+
+// ReceiveDiscard is [Receive] for a process that must not be held up by what it
+// refuses: instead of closing descriptors it calls discard, which owns them then
+// and can close them elsewhere. The receipt of more descriptors than n can still
+// block.
+func ReceiveDiscard(c *net.UnixConn, frame []byte, n int, discard func(fds []int)) ([]int, error) {
+	if err := checkArgs(c, frame, n); err != nil {
+		return nil, err
+	}
+	return receive(c, frame, n, discard)
 }
 
 // Borrow calls do with the descriptors of files, in their order. They stay open

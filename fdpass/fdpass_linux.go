@@ -26,11 +26,11 @@ func send(c *net.UnixConn, frame []byte, fds []int) error {
 	return err
 }
 
-func receive(c *net.UnixConn, frame []byte, n int) (_ []int, err error) {
+func receive(c *net.UnixConn, frame []byte, n int, discard func(fds []int)) (_ []int, err error) {
 	var fds []int
 	defer func() {
-		if err != nil {
-			closeAll(fds)
+		if err != nil && len(fds) > 0 {
+			discard(fds)
 		}
 	}()
 
@@ -79,7 +79,7 @@ func read(c *net.UnixConn, p []byte, n int) (int, []int, error) {
 	case flags&unix.MSG_CTRUNC != 0 && len(fds) < n:
 		// There was room: the kernel stops early when the table is full, or
 		// when a security module refuses a descriptor.
-		err = fmt.Errorf("control data cut off after %d of them, want %d (is RLIMIT_NOFILE reached?)", len(fds), n)
+		err = fmt.Errorf("control data cut off after %d of them, want %d (is RLIMIT_NOFILE reached?): %w", len(fds), n, unix.EMFILE)
 	case flags&unix.MSG_CTRUNC != 0:
 		// A surplus, or SO_PASSPIDFD's message after the descriptors.
 		err = fmt.Errorf("got %d and control data cut off behind them, want %d", len(fds), n)

@@ -11,5 +11,8 @@ import (
 
 var errUnsupported = fmt.Errorf("fdpass: not on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 
-func send(*net.UnixConn, []byte, []int) error           { return errUnsupported }
-func receive(*net.UnixConn, []byte, int) ([]int, error) { return nil, errUnsupported }
+func closeAll([]int) {}
+
+func send(*net.UnixConn, []byte, []int) error { return errUnsupported }
+
+func receive(*net.UnixConn, []byte, int, func([]int)) ([]int, error) { return nil, errUnsupported }

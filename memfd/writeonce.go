@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // ContentSealed is the state of a file whose content is final: nobody can write
@@ -99,22 +100,49 @@ var (
 // shows here and not as a fault.
 //
 // f stays the caller's and is not needed any more.
-func ReadOnly(f *os.File) (*View, error) {
-	info, err := Inspect(f)
+func ReadOnly(f *os.File) (v *View, err error) {
+	err = control(f, func(fd int) (err error) {
+		v, err = ReadOnlyFD(fd, math.MaxInt64)
+		return err
+	})
+	return v, err
+}
+
+// ReadOnlyFD is [ReadOnly] for a bare descriptor, as os.NewFile can block on a
+// hostile one, and for content of at most maxSize bytes. Larger content, which
+// is no harm as long as it is not mapped, is an error that wraps [syscall.EFBIG].
+//
+// fd stays the caller's. Closing it may block if the error wraps [ErrUnsafe].
+func ReadOnlyFD(fd int, maxSize int64) (*View, error) {
+	info, err := verifyContent(fd)
 	if err != nil {
 		return nil, err
 	}
-	if err := info.checkContent(); err != nil {
+	maxSize = min(maxSize, math.MaxInt-max(info.HugePage, int64(os.Getpagesize()))) // what can be mapped
+	if info.Size > maxSize {
+		return nil, fmt.Errorf("memfd: size is %d, want at most %d: %w", info.Size, maxSize, syscall.EFBIG)
+	}
+	mem, err := mapContent(fd, info)
+	if err != nil {
 		return nil, err
 	}
-	v := &View{size: int(info.Size)}
-	if err := control(f, func(fd int) (err error) {
-		v.mem, err = mapContent(fd, info)
+	return &View{mem: mem, size: int(info.Size)}, nil
+}
+
+// VerifyContent checks that f is what [ReadOnly] takes, without mapping it.
+func VerifyContent(f *os.File) error {
+	return control(f, func(fd int) error {
+		_, err := verifyContent(fd)
 		return err
-	}); err != nil {
-		return nil, err
+	})
+}
+
+func verifyContent(fd int) (Info, error) {
+	info, err := inspect(fd)
+	if err != nil {
+		return Info{}, err
 	}
-	return v, nil
+	return info, info.checkContent()
 }
 
 // checkContent stops files that could fault under their reader or change.
@@ -123,7 +151,7 @@ func (info Info) checkContent() error {
 	switch {
 	case info.Seals&need != need:
 		return fmt.Errorf("memfd: %w: seals are %v, want %v among them", ErrUnsafe, info.Seals, need)
-	case info.Size <= 0 || info.Size > math.MaxInt-max(info.HugePage, int64(os.Getpagesize())):
+	case info.Size <= 0:
 		return fmt.Errorf("memfd: %w: size is %d", ErrUnsafe, info.Size)
 	}
 	return nil

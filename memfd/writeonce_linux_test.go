@@ -158,6 +158,33 @@ func TestReadOnlyRefuses(t *testing.T) {
 	}
 }
 
+// Content is mapped up to the size that the caller allows.
+func TestReadOnlyLimit(t *testing.T) {
+	want := content(5000)
+	f := writeOnce(t, want)
+	if err := VerifyContent(f); err != nil {
+		t.Error(err)
+	}
+	if err := control(f, func(fd int) error {
+		for _, limit := range []int64{-1, 0, 1, 4999} {
+			if v, err := ReadOnlyFD(fd, limit); v != nil || !errors.Is(err, unix.EFBIG) || errors.Is(err, ErrUnsafe) {
+				t.Errorf("limit of %d: %v, %v", limit, v, err)
+			}
+		}
+		v, err := ReadOnlyFD(fd, 5000)
+		if err != nil {
+			return err
+		}
+		defer v.Close()
+		if !bytes.Equal(v.Bytes(), want) {
+			t.Error("content differs")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestViewClosed(t *testing.T) {
 	v := view(t, writeOnce(t, content(100)))
 	if n, err := v.ReadAt(make([]byte, 10), 95); n != 5 || err != io.EOF {
