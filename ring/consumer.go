@@ -136,6 +136,11 @@ func (c *Consumer) Announce() {
 	c.mine.dataEvent.store(c.tail)
 }
 
+// WriteClosed reports whether the producer has closed, whatever there still is
+// to be consumed. It may be called at any time by any goroutine that keeps the
+// memory alive. A hostile producer can take it back.
+func (c *Consumer) WriteClosed() bool { return c.peer.sendClosed.load() != 0 }
+
 // CloseRead tells the producer that nothing more will be consumed. It may be
 // called at any time by any goroutine that keeps the memory alive. The caller
 // wakes the producer.

@@ -23,6 +23,8 @@ func init() {
 	children["host"] = childHost
 	children["echo to kill"] = func(args []string) error { return childEcho([]string{"shm", args[0]}) }
 	children["restartable"] = childRestartable
+	children["file mirror"] = childFileMirror
+	children["file victim"] = childFileVictim
 	runChild()
 }
 

@@ -25,7 +25,7 @@ func (d *Dialer) handshake(ctx context.Context, sock *net.UnixConn, strict bool,
 	if strict {
 		limit = handshakeTimeout
 	}
-	err := withDeadline(ctx, sock, time.Now().Add(limit), func() (err error) {
+	err := withDeadline(ctx, sock.SetDeadline, time.Now().Add(limit), func() (err error) {
 		first, err = readFrame(sock, tryRead)
 		return err
 	})
@@ -47,7 +47,7 @@ func (d *Dialer) handshake(ctx context.Context, sock *net.UnixConn, strict bool,
 	}
 
 	var conn net.Conn
-	err = withDeadline(ctx, sock, time.Now().Add(handshakeTimeout), func() (err error) {
+	err = withDeadline(ctx, sock.SetDeadline, time.Now().Add(handshakeTimeout), func() (err error) {
 		conn, err = d.accept(sock, strict)
 		return err
 	})
@@ -83,7 +83,7 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 	if err == nil {
 		conn, err = takeMemory(sock, offer, frame, fds)
 	}
-	verdict := wire.Frame{Version: wire.Version, Kind: wire.Accept}
+	verdict := wire.Frame{Version: wire.Version, Kind: wire.Accept, Files: err == nil}
 	if err != nil {
 		err = fmt.Errorf("unusable offer: %w", err)
 		if strict {
@@ -97,7 +97,7 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 		}
 		return newPlainConn(sock, nil, 0), nil
 	}
-	refuseDescriptors(sock)
+	inlineOutOfBand(sock)
 	if _, err := sock.Write(verdict.Encode()); err != nil {
 		conn.Close()
 		return nil, err
@@ -135,16 +135,17 @@ func receiveMemory(sock *net.UnixConn) (frame []byte, fds []int, err error) {
 // owns. Nothing about them is trusted: each is checked before its first use, by
 // means that cannot block.
 func takeMemory(sock *net.UnixConn, offer wire.Frame, frame []byte, fds []int) (_ *Conn, err error) {
-	e := ends{peerBell: fds[serverBell]}
+	e := ends{peerBell: fds[serverBell], files: true}
 	defer func() {
 		if err != nil {
 			e.discard()
 			// Closing what is not what it should be can block in a file system
 			// that the peer controls.
-			go unblocked(func() { closeAll(fds) })
+			closeLater(fds)
 		}
 	}()
-	if _, err := wire.Decode(frame, wire.Memory); err != nil {
+	memory, err := wire.Decode(frame, wire.Memory)
+	if err != nil {
 		return nil, err
 	}
 	for _, size := range []uint64{offer.ToClient, offer.ToServer} {
@@ -191,6 +192,7 @@ func takeMemory(sock *net.UnixConn, offer wire.Frame, frame []byte, fds []int) (
 	if e.bell, err = doorbell.Open(bell); err != nil {
 		return nil, err
 	}
+	e.toFiles = memory.Files
 	e.toPeer, e.toUs = int(offer.ToServer), int(offer.ToClient)
 	return newConn(sock, e, unnamed, sock.RemoteAddr())
 }

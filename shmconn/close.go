@@ -89,6 +89,9 @@ func (c *Conn) interrupt(bit uint32) {
 	if bit&endsWriting != 0 {
 		c.bell.SetWriteDeadline(longAgo)
 	}
+	if bit == stCorrupt {
+		c.sock.SetDeadline(longAgo)
+	}
 }
 
 // usable returns net.ErrClosed after Close.

@@ -28,7 +28,8 @@ var ErrCorrupt = ring.ErrCorrupt
 // Write are never interleaved with those of another. A Conn holds three
 // descriptors and two mappings until Close.
 type Conn struct {
-	sock  *net.UnixConn // carries nothing any more; its hang-up tells of a dead peer
+	sock  *net.UnixConn // carries only files any more; its hang-up tells of a dead peer
+	files files
 	watch *hangup.Watch
 	bell  *doorbell.Bell // rung by the peer when there is data, space or news
 	local net.Addr
@@ -45,8 +46,8 @@ type Conn struct {
 	_   [64]byte // the two directions are busy on different CPUs
 	out outbound
 
-	// dl orders changes of the bell's deadlines: once a direction has been
-	// interrupted, its deadline stays in the past.
+	// dl orders changes of the bell's and the socket's deadlines: once a
+	// direction has been interrupted, its deadline stays in the past.
 	dl sync.Mutex
 
 	// life guards the memory against unmapping for those who use it without

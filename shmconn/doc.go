@@ -40,7 +40,8 @@
 // A *Conn behaves as a *net.UnixConn does, down to the errors, except that
 //
 //   - it has no SyscallConn, File or methods for messages and descriptors: the
-//     socket that is left carries nothing, and whoever used it would lose data;
+//     socket that is left carries no bytes, and whoever used it would lose data;
+//     but memory files whose content is final pass by SendFile and ReceiveFile;
 //   - a peer that died without closing is told from one that closed, by
 //     ECONNRESET instead of EOF;
 //   - a peer that closes before it has read everything looks like one that has

@@ -35,6 +35,8 @@ type ends struct {
 	toUs     int            // capacity of the ring in theirs
 	bell     *doorbell.Bell // our doorbell
 	peerBell int            // the peer's doorbell
+	files    bool           // we take files
+	toFiles  bool           // the peer does
 }
 
 // discard releases all but the peer's doorbell when no connection comes of it.
@@ -67,6 +69,7 @@ func newConn(sock *net.UnixConn, e ends, local, far net.Addr) (*Conn, error) {
 		mine:     e.mine,
 		theirs:   e.theirs,
 		peerBell: e.peerBell,
+		files:    newFiles(e),
 	}
 	c.in.ringer = doorbell.NewRinger(e.peerBell)
 	c.out.ringer = doorbell.NewRinger(e.peerBell)

@@ -8,3 +8,6 @@ var CloseSocket = closeSocket
 // Published returns how many bytes the peer of c has published, as its memory
 // says, also when it is dead. c must not be closed.
 func Published(c *Conn) uint64 { return binary.NativeEndian.Uint64(c.theirs) }
+
+// TryReadBareAhead is what reads an accept that a file may follow.
+var TryReadBareAhead = tryReadBareAhead

@@ -70,27 +70,26 @@ var errNothing = errors.New("nothing to read")
 // descriptors to a frame that has none.
 var errDescriptors = errors.New("frame with unexpected descriptors")
 
-// withDeadline runs f with a deadline on sock, the earlier of the given one,
-// if it is not zero, and the end of ctx, and takes it off again. If it was the
-// end of ctx that f ran into, the error wraps ctx's cause as well and ctx.Err
-// is not nil.
-func withDeadline(ctx context.Context, sock *net.UnixConn, t time.Time, f func() error) error {
+// withDeadline runs f with a deadline, the earlier of the given one, if it is
+// not zero, and the end of ctx, and takes it off again. If it was the end of
+// ctx that f ran into, the error wraps ctx's cause and ctx.Err is not nil.
+func withDeadline(ctx context.Context, set func(time.Time) error, t time.Time, f func() error) error {
 	d, ok := ctx.Deadline()
 	contextual := ok && (t.IsZero() || d.Before(t))
 	if contextual {
 		t = d
 	}
-	sock.SetDeadline(t)
+	set(t)
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		sock.SetDeadline(longAgo)
+		set(longAgo)
 		close(interrupted)
 	})
 	err := f()
 	if !stop() {
 		<-interrupted
 	}
-	sock.SetDeadline(time.Time{})
+	set(time.Time{})
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}

@@ -33,6 +33,11 @@ type ListenConfig struct {
 	// MaxRingSize bounds what a client may ask for. Zero means RingSize.
 	MaxRingSize int
 
+	// ReceiveFiles lets clients send files, for [Conn.ReceiveFile]. Otherwise
+	// the server takes no descriptors from them, and the kernel refuses those
+	// that they try to send (Linux 6.16).
+	ReceiveFiles bool
+
 	// HandshakeTimeout is how long a client may take to set up its
 	// connection. Zero means 5 seconds.
 	HandshakeTimeout time.Duration

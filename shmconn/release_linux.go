@@ -25,16 +25,22 @@ import (
 // refuseDescriptors makes the kernel refuse, as far as it can, whatever
 // descriptors the peer wants to send from now on.
 func refuseDescriptors(sock *net.UnixConn) {
-	raw, err := sock.SyscallConn()
-	if err != nil {
-		return
+	setOption(sock, unix.SO_PASSRIGHTS, 0)
+	inlineOutOfBand(sock)
+}
+
+// acceptDescriptors undoes refuseDescriptors.
+func acceptDescriptors(sock *net.UnixConn) { setOption(sock, unix.SO_PASSRIGHTS, 1) }
+
+// inlineOutOfBand keeps out-of-band bytes where they are in the stream.
+// Otherwise a read would drop them, with their descriptors, while a look passes
+// over them.
+func inlineOutOfBand(sock *net.UnixConn) { setOption(sock, unix.SO_OOBINLINE, 1) }
+
+func setOption(sock *net.UnixConn, option, value int) {
+	if raw, err := sock.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, value) })
 	}
-	raw.Control(func(fd uintptr) {
-		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
-		// Out-of-band bytes stay where they are in the stream. Otherwise a read
-		// would drop them, with their descriptors, while a look passes over them.
-		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
-	})
 }
 
 // tryReadBare is tryRead for bytes that must not come with descriptors. If they
@@ -51,6 +57,30 @@ func tryReadBare(fd uintptr, b []byte) (int, error) {
 		// Nobody else reads, so that these are the bytes just seen.
 		n, err = unix.Read(int(fd), b[:n])
 	}
+	return readResult(n, err)
+}
+
+// tryReadBareAhead is tryReadBare for bytes that a file may follow, which the
+// look cannot tell from descriptors of theirs. The read can: it goes no further
+// than it is asked to. If they do come with descriptors, those are dropped.
+func tryReadBareAhead(fd uintptr, b []byte) (n int, err error) {
+	n, err = tryReadBare(fd, b)
+	if err != errDescriptors {
+		return n, err
+	}
+	flags := 0
+	unblocked(func() {
+		n, _, flags, _, err = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT)
+	})
+	if err == nil && flags&unix.MSG_CTRUNC != 0 {
+		return 0, errDescriptors
+	}
+	return readResult(n, err)
+}
+
+// tryPeek is tryRead for bytes that stay where they are.
+func tryPeek(fd uintptr, b []byte) (int, error) {
+	n, _, _, _, err := unix.Recvmsg(int(fd), b, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	return readResult(n, err)
 }
 
@@ -85,7 +115,23 @@ func laden(sock *net.UnixConn) bool {
 // releaseDelay is how long f may block in unblocked.
 const releaseDelay = 100 * time.Millisecond
 
-// unblocked runs f, which closes descriptors, and keeps it from blocking for
+// closers bounds how many threads are in closeLater. What a file system in user
+// space has a close(2) wait for, no signal ends, and one client after another
+// could bring about such waits: better to run out of descriptors, which can be
+// dealt with, than of threads, which ends the process.
+var closers = make(chan struct{}, 64)
+
+// closeLater closes descriptors that are not what they should be, without
+// waiting for it.
+func closeLater(fds []int) {
+	go func() {
+		closers <- struct{}{}
+		defer func() { <-closers }()
+		unblocked(func() { closeAll(fds) })
+	}()
+}
+
+// unblocked runs f, which closes or drops descriptors, and keeps it from blocking for
 // long: each takes a thread, of which a process has no more than 10,000. A
 // signal ends the wait of a socket that lingers. SIGURG is the one that the Go
 // runtime sends itself for other reasons and ignores when it has none.

@@ -80,6 +80,11 @@ func prompt(t testing.TB, what string, f func()) {
 // handshakes nor threads pile up behind them, and they are told from clients
 // that are merely slow.
 func TestLingeringClients(t *testing.T) {
+	t.Run("no files", func(t *testing.T) { lingeringClients(t, false) })
+	t.Run("files", func(t *testing.T) { lingeringClients(t, true) })
+}
+
+func lingeringClients(t *testing.T, files bool) {
 	noLeaks(t)
 	watchdog(t, 2*patience)
 	inner, path := rawListen(t)
@@ -108,9 +113,10 @@ func TestLingeringClients(t *testing.T) {
 	}
 	failures := make(chan error, len(socks))
 	l := shmconn.NewListener(inner, &shmconn.ListenConfig{
-		RingSize:   4096,
-		MaxPending: 4, // fewer than there are hostile ones
-		OnError:    func(_ net.Conn, err error) { failures <- err },
+		RingSize:     4096,
+		ReceiveFiles: files,
+		MaxPending:   4, // fewer than there are hostile ones
+		OnError:      func(_ net.Conn, err error) { failures <- err },
 	})
 	serveEcho(t, l)
 	prompt(t, "an honest client", func() {

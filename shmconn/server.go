@@ -49,7 +49,7 @@ func (lc *ListenConfig) upgrade(ctx context.Context, conn net.Conn, strict bool)
 // handshake is upgrade for a client that has marked itself.
 func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, strict bool) (net.Conn, error) {
 	var first []byte
-	err := withDeadline(ctx, sock, time.Now().Add(helloTimeout), func() (err error) {
+	err := withDeadline(ctx, sock.SetDeadline, time.Now().Add(helloTimeout), func() (err error) {
 		greeting := wire.Frame{Version: wire.Version, Kind: wire.Greeting}
 		if _, err := sock.Write(greeting.Encode()); err != nil {
 			return err
@@ -80,7 +80,7 @@ func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, stric
 		offer.Status, err = lc.sizes(hello, &offer)
 	}
 	var result net.Conn
-	answerErr := withDeadline(ctx, sock, time.Time{}, func() (err error) {
+	answerErr := withDeadline(ctx, sock.SetDeadline, time.Time{}, func() (err error) {
 		if offer.Status != wire.OK {
 			_, err = sock.Write(offer.Encode())
 			return err
@@ -136,7 +136,14 @@ func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool)
 	if _, err := sock.Write(offer.Encode()); err != nil {
 		return nil, err
 	}
-	if err := m.send(sock); err != nil {
+	read := tryReadBare
+	if lc.ReceiveFiles {
+		// Before the client can know, whose first file may follow its accept
+		// at once.
+		acceptDescriptors(sock)
+		read = tryReadBareAhead
+	}
+	if err := m.send(sock, lc.ReceiveFiles); err != nil {
 		// The kernel passes none, such as when as many of this user's are on
 		// their way as a process may have open (ETOOMANYREFS, too_many_unix_fds
 		// in net/unix). A frame without descriptors has the client decline.
@@ -146,7 +153,7 @@ func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool)
 		}
 	}
 
-	frame, err := readFrame(sock, tryReadBare)
+	frame, err := readFrame(sock, read)
 	if err != nil {
 		return nil, fmt.Errorf("receive verdict: %w", err)
 	}
@@ -155,11 +162,12 @@ func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool)
 	case err != nil:
 		return nil, fmt.Errorf("receive verdict: %w", err)
 	case verdict.Status == wire.Plain && !strict:
+		refuseDescriptors(sock)
 		return newPlainConn(sock, nil, 0), nil
 	case verdict.Status != wire.OK:
 		return nil, fmt.Errorf("client declines with status %d", verdict.Status)
 	}
-	return m.conn(sock)
+	return m.conn(sock, lc.ReceiveFiles, verdict.Files)
 }
 
 // memory is what a server makes for one connection, until it is divided.
@@ -207,8 +215,8 @@ func newMemory(offer wire.Frame) (_ *memory, err error) {
 }
 
 // send sends the descriptors to the client.
-func (m *memory) send(sock *net.UnixConn) error {
-	frame := wire.Frame{Version: wire.Version, Kind: wire.Memory}
+func (m *memory) send(sock *net.UnixConn, takesFiles bool) error {
+	frame := wire.Frame{Version: wire.Version, Kind: wire.Memory, Files: takesFiles}
 	return fdpass.Borrow(func(files []int) error {
 		var fds [memoryFDs]int
 		fds[serverMemory], fds[clientMemory] = files[0], files[1]
@@ -219,8 +227,8 @@ func (m *memory) send(sock *net.UnixConn) error {
 
 // conn makes the server's end of the connection, once the client has accepted.
 // It takes its share out of m.
-func (m *memory) conn(sock *net.UnixConn) (_ *Conn, err error) {
-	e := ends{mine: m.mine, toPeer: m.toClient, toUs: m.toServer, peerBell: m.clientBell}
+func (m *memory) conn(sock *net.UnixConn, files, toFiles bool) (_ *Conn, err error) {
+	e := ends{mine: m.mine, toPeer: m.toClient, toUs: m.toServer, peerBell: m.clientBell, files: files, toFiles: toFiles}
 	m.mine, m.clientBell = nil, -1
 	defer func() {
 		if err != nil {

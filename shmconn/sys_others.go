@@ -15,8 +15,15 @@ func closeFD(int) {}
 
 func tryRead(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
 func tryReadBare(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+func tryPeek(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
+
+func tryReadBareAhead(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func refuseDescriptors(*net.UnixConn) {}
+func acceptDescriptors(*net.UnixConn) {}
+func inlineOutOfBand(*net.UnixConn)   {}
+
+func closeLater([]int) {}
 
 func closeSocket(sock *net.UnixConn) error { return sock.Close() }
 

@@ -1,5 +1,6 @@
-// Package wire is the handshake's encoding: five fixed frames that set up a
-// connection over a unix socket. It knows bytes only.
+// Package wire is the encoding of what goes over the unix socket: five fixed
+// frames that set up a connection, and one that carries a file afterwards. It
+// knows bytes only.
 //
 // A client that speaks the protocol has marked itself (see [Mark]). Then
 //
@@ -9,15 +10,20 @@
 //	server -> client  memory    the descriptors on byte 0; only if the status is OK
 //	client -> server  accept    status
 //
-// after which the socket carries nothing more and its hang-up tells of a dead
-// peer. All frames are [FrameSize] bytes, integers little-endian:
+// after which the socket's hang-up tells of a dead peer, and the socket carries
+// only
+//
+//	either -> other   file      a descriptor on byte 0; only if the other takes files
+//
+// All frames are [FrameSize] bytes, integers little-endian:
 //
 //	offset size
 //	0      8    magic
 //	8      1    version
 //	9      1    kind
 //	10     1    status
-//	11     5    zero
+//	11     1    1 in a memory or accept frame whose sender takes files, else 0
+//	12     4    zero
 //	16     8    capacity of the ring from server to client, in bytes
 //	24     8    capacity of the ring from client to server, in bytes
 package wire
@@ -54,11 +60,12 @@ const (
 	Offer
 	Memory
 	Accept
+	File
 )
 
 func (k Kind) String() string {
-	if k >= Greeting && k <= Accept {
-		return [...]string{"greeting", "hello", "offer", "memory", "accept"}[k-Greeting]
+	if k >= Greeting && k <= File {
+		return [...]string{"greeting", "hello", "offer", "memory", "accept", "file"}[k-Greeting]
 	}
 	return fmt.Sprintf("frame kind %d", uint8(k))
 }
@@ -99,17 +106,18 @@ var (
 	ErrNotFrame = errors.New("not a shmconn frame")
 
 	// ErrMalformed reports a frame that breaks the protocol.
-	ErrMalformed = errors.New("malformed handshake frame")
+	ErrMalformed = errors.New("malformed frame")
 
 	// ErrVersion reports a version that this package does not speak.
 	ErrVersion = errors.New("unsupported protocol version")
 )
 
-// Frame is one handshake message.
+// Frame is one message.
 type Frame struct {
 	Version  uint8
 	Kind     Kind
 	Status   Status
+	Files    bool   // the sender takes files; false but in Memory and Accept
 	ToClient uint64 // capacity of the ring from server to client; 0 in a hello means the server's default
 	ToServer uint64 // capacity of the ring from client to server; likewise
 }
@@ -119,6 +127,9 @@ func (f Frame) Encode() []byte {
 	b := make([]byte, FrameSize)
 	copy(b, Magic)
 	b[8], b[9], b[10] = f.Version, byte(f.Kind), byte(f.Status)
+	if f.Files {
+		b[11] = 1
+	}
 	binary.LittleEndian.PutUint64(b[16:], f.ToClient)
 	binary.LittleEndian.PutUint64(b[24:], f.ToServer)
 	return b
@@ -141,6 +152,7 @@ func Decode(b []byte, kind Kind) (Frame, error) {
 		Version:  b[8],
 		Kind:     Kind(b[9]),
 		Status:   Status(b[10]),
+		Files:    b[11] == 1,
 		ToClient: binary.LittleEndian.Uint64(b[16:]),
 		ToServer: binary.LittleEndian.Uint64(b[24:]),
 	}
@@ -149,7 +161,7 @@ func Decode(b []byte, kind Kind) (Frame, error) {
 		return Frame{}, fmt.Errorf("%w: %d", ErrVersion, f.Version)
 	case f.Kind != kind:
 		return Frame{}, fmt.Errorf("%w: %v where %v is due", ErrMalformed, f.Kind, kind)
-	case !bytes.Equal(b[11:16], make([]byte, 5)):
+	case b[11] > 1, f.Files && kind != Memory && kind != Accept, !bytes.Equal(b[12:16], make([]byte, 4)):
 		return Frame{}, fmt.Errorf("%w: reserved bytes are not zero", ErrMalformed)
 	}
 	return f, nil

@@ -48,7 +48,12 @@ func TestDecode(t *testing.T) {
 		{"kind", change(9, byte(Accept)), Hello, ErrMalformed},
 		{"kind 0", change(9, 0), Hello, ErrMalformed},
 		{"kind 255", change(9, 255), Hello, ErrMalformed},
-		{"reserved", change(11, 1), Hello, ErrMalformed},
+		{"files in a hello", change(11, 1), Hello, ErrMalformed},
+		{"files in a file", Frame{Version: Version, Kind: File, Files: true}.Encode(), File, ErrMalformed},
+		{"files in a memory", Frame{Version: Version, Kind: Memory, Files: true}.Encode(), Memory, nil},
+		{"files in an accept", Frame{Version: Version, Kind: Accept, Files: true}.Encode(), Accept, nil},
+		{"unknown flag", append(Frame{Version: Version, Kind: Accept}.Encode()[:11], append([]byte{2}, make([]byte, 20)...)...), Accept, ErrMalformed},
+		{"reserved", change(12, 1), Hello, ErrMalformed},
 		{"reserved, last", change(15, 1), Hello, ErrMalformed},
 		{"any status", change(10, 255), Hello, nil},
 	} {
@@ -92,7 +97,7 @@ func TestTexts(t *testing.T) {
 		}
 		seen[text] = true
 	}
-	for k := Kind(0); k <= Accept+1; k++ {
+	for k := Kind(0); k <= File+1; k++ {
 		text := k.String()
 		if text == "" || seen[text] {
 			t.Errorf("kind %d: %q", k, text)
@@ -104,7 +109,7 @@ func TestTexts(t *testing.T) {
 // FuzzDecode checks that what is accepted is exactly what Encode makes, and
 // that a prefix of it is one.
 func FuzzDecode(f *testing.F) {
-	for k := Greeting; k <= Accept; k++ {
+	for k := Greeting; k <= File; k++ {
 		f.Add(Frame{Version: Version, Kind: k, Status: OK, ToClient: 4096, ToServer: 1 << 30}.Encode(), byte(k))
 	}
 	f.Add(Frame{Version: 2, Kind: Greeting}.Encode(), byte(Greeting))

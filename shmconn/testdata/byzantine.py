@@ -74,7 +74,7 @@ def read_exactly(sock, n):
 
 def expect(sock, kind):
     b = read_exactly(sock, 32)
-    assert b[:8] == MAGIC and b[9] == kind and b[11:16] == bytes(5), b
+    assert b[:8] == MAGIC and b[9] == kind and b[11] <= (kind in (MEMORY, ACCEPT)) and b[12:16] == bytes(4), b
     return b[10], *struct.unpack_from("<QQ", b, 16)
 
 

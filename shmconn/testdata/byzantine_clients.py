@@ -95,6 +95,7 @@ for kind in 0, GREETING, HELLO, OFFER, MEMORY, 255:
 for status in 1, 2, 5, 255:
     after_offer("accept with status %d" % status, frame(ACCEPT, status))
 after_offer("accept of version 2", frame(ACCEPT, version=2))
+after_offer("accept with an unknown flag", frame(ACCEPT, zero=b"\2\0\0\0\0"))
 after_offer("accept with a reserved byte", frame(ACCEPT, zero=b"\0\0\1\0\0"))
 after_offer("half an accept", frame(ACCEPT)[:16])
 after_offer("silence after the offer", b"")
