@@ -5,6 +5,7 @@
 //
 //	shmconn proxy LISTEN CONNECT    forward connections between sockets and shared memory
 //	shmconn cat ADDRESS             connect standard input and output, like nc -U
+//	shmconn doctor                  check whether this machine can share memory, and say what to do
 //
 // shmconn COMMAND -h describes a command. The exit code is 0 on success, 1 on failure and 2 when the
 // command line is wrong.
@@ -30,7 +31,7 @@ type command struct {
 
 // commands returns all commands, in the order in which they are listed.
 func commands() []*command {
-	return []*command{proxyCommand, catCommand}
+	return []*command{proxyCommand, catCommand, doctorCommand}
 }
 
 // usageError is an error of the command line.
@@ -111,7 +112,10 @@ func (c *command) parse(fs *flag.FlagSet, args []string, least, most int) error 
 		if some {
 			line += " [flags]"
 		}
-		fmt.Printf("Usage: %s %s\n\n%s\n", line, c.operands, strings.TrimSpace(c.help))
+		if c.operands != "" {
+			line += " " + c.operands
+		}
+		fmt.Printf("Usage: %s\n\n%s\n", line, strings.TrimSpace(c.help))
 		if some {
 			fmt.Print("\nFlags:\n")
 			fs.SetOutput(os.Stdout)

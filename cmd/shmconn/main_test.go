@@ -14,16 +14,22 @@ import (
 	"time"
 )
 
-// The test binary plays the program: started with this variable set it runs main. The processes of a
-// test are thus under the race detector if the test is.
+// The test binary plays the program: started with this variable set it runs main, after the
+// preparation that it names. The processes of a test are thus under the race detector if the test is.
 const roleVar = "SHMCONN_CMD_TEST"
+
+// preparations make a process what a test wants the program to find.
+var preparations = map[string]func() error{"none": func() error { return nil }}
 
 // patience bounds every wait for what should come at once. None comes near it on a machine that is
 // merely busy.
 const patience = time.Minute
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleVar) != "" {
+	if role, ok := os.LookupEnv(roleVar); ok {
+		if err := preparations[role](); err != nil {
+			panic(err)
+		}
 		main()
 	}
 	os.Exit(m.Run())
@@ -34,7 +40,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	// The race detector would have each process sleep for a second at its end.
-	cmd.Env = append(os.Environ(), roleVar+"=1", "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), roleVar+"=none", "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	cmd.WaitDelay = patience
 	return cmd
 }
@@ -194,6 +200,8 @@ func TestUsage(t *testing.T) {
 		{"cat -h", 0, "Usage: shmconn cat [flags] ADDRESS", ""},
 		{"cat", 2, "", "an operand is missing: ADDRESS"},
 		{"cat udp:a", 2, "", `unknown kind of address "udp"`},
+		{"doctor -h", 0, "Usage: shmconn doctor\n", ""},
+		{"doctor now", 2, "", `unexpected operand "now"`},
 		{"proxy", 2, "", "shmconn proxy: an operand is missing: LISTEN CONNECT\nRun 'shmconn proxy -h'"},
 		{"proxy a b c", 2, "", `unexpected operand "c"`},
 		{"proxy -fast a b", 2, "", "not defined: -fast"},
