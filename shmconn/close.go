@@ -133,4 +133,5 @@ func (c *Conn) release() {
 		r.Close()
 	}
 	closeFD(c.peerBell)
+	c.account.close(c, c.in.total, c.out.total)
 }

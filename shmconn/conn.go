@@ -36,6 +36,8 @@ type Conn struct {
 	far   net.Addr
 	cred  Credentials
 
+	account *account // of a server's connection
+
 	// status holds the facts that end one or both directions. Bits are set
 	// and never cleared; whoever sets one then interrupts the goroutines that
 	// it concerns. Blocked calls look at it before they sleep and after they

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // The methods of *net.UnixListener by which programs hand a listening socket to
@@ -12,13 +13,14 @@ import (
 var _ interface {
 	net.Listener
 	syscall.Conn
+	SetDeadline(time.Time) error
 	File() (*os.File, error)
 	SetUnlinkOnClose(bool)
-} = (*unixListener)(nil)
+} = (*Listener)(nil)
 
 // File returns a duplicate of the listening socket's descriptor, which is the
 // caller's to close.
-func (l *unixListener) File() (*os.File, error) {
+func (l *Listener) File() (*os.File, error) {
 	inner, ok := l.inner.(interface{ File() (*os.File, error) })
 	if !ok {
 		return nil, listenerError(l, "file", errors.ErrUnsupported)
@@ -28,7 +30,7 @@ func (l *unixListener) File() (*os.File, error) {
 }
 
 // SyscallConn returns the listening socket.
-func (l *unixListener) SyscallConn() (syscall.RawConn, error) {
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	inner, ok := l.inner.(syscall.Conn)
 	if !ok {
 		return nil, listenerError(l, "raw-control", errors.ErrUnsupported)
@@ -40,7 +42,7 @@ func (l *unixListener) SyscallConn() (syscall.RawConn, error) {
 // SetUnlinkOnClose sets whether Close removes the socket file. It does for a
 // listener that Listen has made; for one that NewListener has made that is as
 // it was with the inner listener.
-func (l *unixListener) SetUnlinkOnClose(unlink bool) {
+func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	if l.path != "" {
 		l.keep.Store(!unlink)
 	} else if inner, ok := l.inner.(interface{ SetUnlinkOnClose(bool) }); ok {

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/shmconn/shmconn/listener"
 )
 
 // ListenConfig makes listeners. The zero value is ready for use. It must not be
@@ -85,9 +81,8 @@ func Listen(network, address string) (net.Listener, error) {
 // a *Conn, all others over a plain unix socket. With network "shm" there are
 // only the former. Any other network is handed to package net unchanged.
 //
-// The listener has the methods SetDeadline, File, SyscallConn and
-// SetUnlinkOnClose of *net.UnixListener. A client whose handshake fails is no
-// error of Accept, but is reported to OnError.
+// For these two networks the listener is a *[Listener]. A client whose handshake
+// fails is no error of Accept, but is reported to OnError.
 //
 // Once File or SyscallConn was called, another process may go on accepting from
 // the socket after Close, but knows nothing of the clients that this one has
@@ -148,7 +143,7 @@ func (lc *ListenConfig) listenLocal(ctx context.Context, strict bool, path strin
 	return l, nil
 }
 
-// NewListener returns a listener that serves the connections of inner, which it
+// NewListener returns a *[Listener] that serves the connections of inner, which it
 // owns, as network "unix" does; connections that are not over unix sockets are
 // passed on as they are. It is for sockets that were inherited or activated. It
 // never removes the socket's file; inner may. lc may be nil; NewListener panics
@@ -161,27 +156,4 @@ func NewListener(inner net.Listener, lc *ListenConfig) net.Listener {
 		panic("shmconn: NewListener: " + err.Error())
 	}
 	return newListener(inner, lc, false)
-}
-
-// unixListener is what Listen and NewListener return.
-type unixListener struct {
-	*listener.Listener
-	inner  net.Listener
-	shared atomic.Bool // somebody else may have inner's socket
-
-	path   string      // of the socket file that Close removes, or empty
-	file   fs.FileInfo // which file that is
-	keep   atomic.Bool // Close does not remove it after all
-	remove sync.Once
-}
-
-func newListener(inner net.Listener, lc *ListenConfig, strict bool) *unixListener {
-	upgrade := func(ctx context.Context, conn net.Conn) (net.Conn, error) {
-		return lc.upgrade(ctx, conn, strict)
-	}
-	return &unixListener{inner: inner, Listener: listener.New(inner, upgrade, listener.Config{
-		Timeout:    lc.HandshakeTimeout,
-		MaxPending: lc.MaxPending,
-		OnError:    lc.OnError,
-	})}
 }

@@ -26,19 +26,19 @@ const helloTimeout = time.Second
 var errPlainClient = errors.New("client does not use shared memory")
 
 // upgrade is the server's side of the handshake. It returns a *Conn or, when
-// the client does not want shared memory and strict is not set, a plain
+// the client does not want shared memory and l is not strict, a plain
 // connection.
-func (lc *ListenConfig) upgrade(ctx context.Context, conn net.Conn, strict bool) (net.Conn, error) {
+func (l *Listener) upgrade(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	sock, ok := conn.(*net.UnixConn)
 	switch {
 	case ok && marked(sock):
 		refuseDescriptors(sock)
-		upgraded, err := lc.handshake(ctx, sock, strict)
+		upgraded, err := l.handshake(ctx, sock)
 		if err != nil {
 			closeSocket(sock)
 		}
 		return upgraded, err
-	case !strict:
+	case !l.strict:
 		return conn, nil
 	case ok:
 		closeSocket(sock)
@@ -47,7 +47,7 @@ func (lc *ListenConfig) upgrade(ctx context.Context, conn net.Conn, strict bool)
 }
 
 // handshake is upgrade for a client that has marked itself.
-func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, strict bool) (net.Conn, error) {
+func (l *Listener) handshake(ctx context.Context, sock *net.UnixConn) (net.Conn, error) {
 	var first []byte
 	err := withDeadline(ctx, sock.SetDeadline, time.Now().Add(helloTimeout), func() (err error) {
 		greeting := wire.Frame{Version: wire.Version, Kind: wire.Greeting}
@@ -61,9 +61,9 @@ func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, stric
 	case err == nil:
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("receive hello: %w", err)
-	case errors.Is(err, wire.ErrNotFrame) && !strict:
+	case errors.Is(err, wire.ErrNotFrame) && !l.strict:
 		return newPlainConn(sock, first, 0), nil
-	case errors.Is(err, os.ErrDeadlineExceeded) && len(first) == 0 && !strict:
+	case errors.Is(err, os.ErrDeadlineExceeded) && len(first) == 0 && !l.strict:
 		return newPlainConn(sock, nil, wire.Hello), nil
 	default:
 		return nil, fmt.Errorf("receive hello: %w", err)
@@ -77,7 +77,7 @@ func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, stric
 	case err != nil:
 		offer.Status = wire.BadRequest
 	default:
-		offer.Status, err = lc.sizes(hello, &offer)
+		offer.Status, err = l.lc.sizes(hello, &offer)
 	}
 	var result net.Conn
 	answerErr := withDeadline(ctx, sock.SetDeadline, time.Time{}, func() (err error) {
@@ -85,7 +85,7 @@ func (lc *ListenConfig) handshake(ctx context.Context, sock *net.UnixConn, stric
 			_, err = sock.Write(offer.Encode())
 			return err
 		}
-		result, err = lc.offer(sock, offer, strict)
+		result, err = l.offer(sock, offer)
 		return err
 	})
 	if err != nil {
@@ -122,12 +122,19 @@ func (lc *ListenConfig) sizes(hello wire.Frame, offer *wire.Frame) (wire.Status,
 
 // offer makes the connection's memory, hands the client its share and waits
 // for the verdict.
-func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool) (_ net.Conn, err error) {
+func (l *Listener) offer(sock *net.UnixConn, offer wire.Frame) (_ net.Conn, err error) {
+	account := l.ledger.account(fileSize(int(offer.ToClient)) + fileSize(int(offer.ToServer)))
+	var conn *Conn
+	defer func() {
+		if conn == nil {
+			account.close(nil, 0, 0) // after m.close
+		}
+	}()
 	m, err := newMemory(offer)
 	if err != nil {
 		// Out of descriptors or memory, or forbidden to make any.
 		offer.Status = wire.Plain
-		if _, werr := sock.Write(offer.Encode()); werr != nil || strict {
+		if _, werr := sock.Write(offer.Encode()); werr != nil || l.strict {
 			return nil, err
 		}
 		return newPlainConn(sock, nil, 0), nil
@@ -137,18 +144,18 @@ func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool)
 		return nil, err
 	}
 	read := tryReadBare
-	if lc.ReceiveFiles {
+	if l.lc.ReceiveFiles {
 		// Before the client can know, whose first file may follow its accept
 		// at once.
 		acceptDescriptors(sock)
 		read = tryReadBareAhead
 	}
-	if err := m.send(sock, lc.ReceiveFiles); err != nil {
+	if err := m.send(sock, l.lc.ReceiveFiles); err != nil {
 		// The kernel passes none, such as when as many of this user's are on
 		// their way as a process may have open (ETOOMANYREFS, too_many_unix_fds
 		// in net/unix). A frame without descriptors has the client decline.
 		none := wire.Frame{Version: wire.Version, Kind: wire.Memory}
-		if _, werr := sock.Write(none.Encode()); werr != nil || strict {
+		if _, werr := sock.Write(none.Encode()); werr != nil || l.strict {
 			return nil, fmt.Errorf("send memory: %w", err)
 		}
 	}
@@ -161,13 +168,17 @@ func (lc *ListenConfig) offer(sock *net.UnixConn, offer wire.Frame, strict bool)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("receive verdict: %w", err)
-	case verdict.Status == wire.Plain && !strict:
+	case verdict.Status == wire.Plain && !l.strict:
 		refuseDescriptors(sock)
 		return newPlainConn(sock, nil, 0), nil
 	case verdict.Status != wire.OK:
 		return nil, fmt.Errorf("client declines with status %d", verdict.Status)
 	}
-	return m.conn(sock, lc.ReceiveFiles, verdict.Files)
+	if conn, err = m.conn(sock, l.lc.ReceiveFiles, verdict.Files); err != nil {
+		return nil, err
+	}
+	account.connected(conn)
+	return conn, nil
 }
 
 // memory is what a server makes for one connection, until it is divided.

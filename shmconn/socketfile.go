@@ -10,7 +10,7 @@ import (
 
 // own takes over from package net the removal of the socket file, which would
 // remove whatever is at the path by then, such as a successor's socket.
-func (l *unixListener) own(inner *net.UnixListener, path string, mode fs.FileMode) error {
+func (l *Listener) own(inner *net.UnixListener, path string, mode fs.FileMode) error {
 	inner.SetUnlinkOnClose(false)
 	// The working directory may be another one when the listener is closed.
 	path, err := filepath.Abs(path)
@@ -35,7 +35,7 @@ func (l *unixListener) own(inner *net.UnixListener, path string, mode fs.FileMod
 //
 // If the socket was shared by File or SyscallConn, handshakes under way go on
 // and Accept returns what comes of them before it fails.
-func (l *unixListener) Close() error {
+func (l *Listener) Close() error {
 	// While the socket is open the kernel keeps its file's inode, whose
 	// number cannot be given to another file before the comparison.
 	l.remove.Do(func() {
@@ -47,9 +47,9 @@ func (l *unixListener) Close() error {
 		}
 	})
 	if l.shared.Load() {
-		return l.Drain()
+		return l.upgraded.Drain()
 	}
-	return l.Listener.Close()
+	return l.upgraded.Close()
 }
 
 // listenError gives err the form in which package net returns it.

@@ -1,0 +1,110 @@
+package shmconn
+
+import (
+	"io/fs"
+	"iter"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shmconn/shmconn/listener"
+)
+
+// Listener is the listener of networks "unix" and "shm". It is what
+// [ListenConfig.Listen] and [NewListener] return as a net.Listener. All methods
+// may be called from several goroutines at once.
+type Listener struct {
+	lc       *ListenConfig
+	strict   bool // network "shm"
+	inner    net.Listener
+	upgraded *listener.Listener
+	shared   atomic.Bool // somebody else may have inner's socket
+	ledger   ledger
+	accepted struct{ shared, plain atomic.Uint64 } // by the application
+
+	path   string      // of the socket file that Close removes, or empty
+	file   fs.FileInfo // which file that is
+	keep   atomic.Bool // Close does not remove it after all
+	remove sync.Once
+}
+
+func newListener(inner net.Listener, lc *ListenConfig, strict bool) *Listener {
+	l := &Listener{lc: lc, strict: strict, inner: inner}
+	// Begins to accept, and so to use l.
+	l.upgraded = listener.New(inner, l.upgrade, listener.Config{
+		Timeout:    lc.HandshakeTimeout,
+		MaxPending: lc.MaxPending,
+		OnError:    lc.OnError,
+	})
+	return l
+}
+
+// Accept waits for the next connection, which is a *Conn if it is over shared
+// memory. A client whose handshake fails is no error.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.upgraded.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := c.(*Conn); ok {
+		l.accepted.shared.Add(1)
+	} else {
+		l.accepted.plain.Add(1)
+	}
+	return c, nil
+}
+
+// Addr returns the address of the socket, a *net.UnixAddr.
+func (l *Listener) Addr() net.Addr { return l.upgraded.Addr() }
+
+// SetDeadline sets the time after which Accept fails with
+// os.ErrDeadlineExceeded. The zero time means never. Handshakes under way are
+// not affected.
+func (l *Listener) SetDeadline(t time.Time) error { return l.upgraded.SetDeadline(t) }
+
+// Conns yields the connections over shared memory that are open, in no
+// particular order, those that wait for Accept included. It is for inspection,
+// by [Conn.Stats] and [Conn.PeerCredentials]; a connection may be closed by the
+// time that it is looked at.
+func (l *Listener) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) {
+		for _, c := range l.ledger.open() {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// ListenerStats are counters of one listener since it was made.
+type ListenerStats struct {
+	Accepted uint64 // clients that have connected
+	Shared   uint64 // connections over shared memory that Accept has returned
+	Plain    uint64 // connections over the plain socket that Accept has returned
+	Failed   uint64 // clients whose handshake has failed, but for Evicted
+	Evicted  uint64 // clients displaced by newer ones, see ListenConfig.MaxPending
+	Pending  int    // handshakes under way
+	Ready    int    // connections that wait for Accept
+
+	// What follows is about the connections over shared memory. One is open
+	// from the end of its handshake until it has been closed and the last of
+	// the calls that were using its memory has returned.
+
+	Conns        int    // open connections
+	Memory       int64  // bytes that the memory files of these and of the handshakes under way can come to
+	BytesRead    uint64 // payload received and read, by closed connections too
+	BytesWritten uint64 // payload accepted by Write, by closed connections too
+}
+
+// Stats returns the listener's counters, also after Close. They are read one by
+// one, not as of one moment. It costs as much as a call of [Conn.Stats] for each
+// open connection, and those who use them nothing.
+func (l *Listener) Stats() ListenerStats {
+	s := ListenerStats{Shared: l.accepted.shared.Load(), Plain: l.accepted.plain.Load()}
+	upgrades := l.upgraded.Stats()
+	s.Accepted, s.Failed, s.Evicted = upgrades.Accepted, upgrades.Failed, upgrades.Evicted
+	s.Pending, s.Ready = upgrades.Pending, upgrades.Ready
+	l.ledger.fill(&s)
+	return s
+}
