@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,24 +87,47 @@ func tryPeek(fd uintptr, b []byte) (int, error) {
 
 // closeSocket closes sock, whose peer may have put something into it that
 // blocks. After it, another Close of sock returns at once.
+//
+// A descriptor is closed on whichever goroutine is the last to use it, be it one
+// that just sets a deadline. So none may be the last before the socket is empty.
 func closeSocket(sock *net.UnixConn) error {
-	if !laden(sock) {
+	raw, err := sock.SyscallConn()
+	if err != nil || !laden(raw) {
 		return sock.Close()
 	}
-	go unblocked(func() { sock.Close() })
-	for sock.SetDeadline(longAgo) == nil { // until Close has begun
-		runtime.Gosched()
-	}
+	begun := make(chan struct{})
+	go func() {
+		err := raw.Control(func(fd uintptr) {
+			go sock.Close()                        // ends after this function
+			for sock.SetDeadline(longAgo) == nil { // until Close has begun
+				runtime.Gosched()
+			}
+			close(begun)
+			unblocked(func() { drain(int(fd)) })
+		})
+		if err != nil {
+			close(begun) // somebody else has closed it
+		}
+	}()
+	<-begun
 	return nil
 }
 
-// laden reports whether there are unread bytes in sock, and sees to it that no
-// more come.
-func laden(sock *net.UnixConn) bool {
-	raw, err := sock.SyscallConn()
-	if err != nil {
-		return false
+// drain drops what is in a socket that nothing more can come into.
+func drain(fd int) {
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, _, _, err := unix.Recvmsg(fd, buf, nil, unix.MSG_DONTWAIT)
+		if err != unix.EINTR && (err != nil || n == 0) {
+			return
+		}
 	}
+}
+
+// laden reports whether there are unread bytes in a socket, and sees to it that
+// no more come.
+func laden(raw syscall.RawConn) bool {
 	unread := 0
 	raw.Control(func(fd uintptr) {
 		unix.Shutdown(int(fd), unix.SHUT_RDWR)

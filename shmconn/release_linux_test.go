@@ -157,6 +157,35 @@ func TestCloseLaden(t *testing.T) {
 	}
 }
 
+// Nor does it hold up those who are using the socket at that moment, of whom the
+// last closes it.
+func TestCloseLadenInUse(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, 2*patience)
+	near, far := unixPair(t, socketPath(t))
+	give(t, far, []byte("x"), time.Hour)
+	raw, err := near.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	using, closed, left := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(left)
+		raw.Control(func(uintptr) {
+			close(using)
+			<-closed
+		})
+	}()
+	<-using
+	prompt(t, "close", func() {
+		if err := shmconn.CloseSocket(near); err != nil {
+			t.Error(err)
+		}
+	})
+	close(closed)
+	prompt(t, "a call that uses the socket", func() { <-left })
+}
+
 // A server that attaches such descriptors where a client drops them holds up
 // the goroutine of the handshake, not Dial.
 func TestLingeringGreeting(t *testing.T) {
