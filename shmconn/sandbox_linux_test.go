@@ -145,33 +145,33 @@ func childSandboxedClient(args []string) error {
 // childSandboxedServer listens on args[3] on network args[2], and serves
 // without a system call until its standard input ends.
 func childSandboxedServer(args []string) error {
+	before, err := bare()
+	if err != nil {
+		return err
+	}
 	failures := make(chan error, 16)
 	lc := shmconn.ListenConfig{RingSize: 4096, OnError: func(_ net.Conn, err error) { failures <- err }}
 	l, err := lc.Listen(context.Background(), args[2], args[3])
 	if err != nil {
 		return err
 	}
-	var echoes sync.WaitGroup
-	before, err := measure()
-	if err != nil {
-		return err
-	}
-	before.routines++ // Accept
 	if err := enterSandbox(args); err != nil {
 		return err
 	}
-	go func() {
+	var serving sync.WaitGroup
+	serving.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			echoes.Go(func() { echo(c) })
+			serving.Go(func() { echo(c) })
 		}
-	}()
+	})
 	fmt.Println("listening")
 	io.Copy(io.Discard, os.Stdin)
-	echoes.Wait()
+	l.Close()
+	serving.Wait()
 	if len(failures) > 0 {
 		err = <-failures
 	}
