@@ -18,7 +18,7 @@ import (
 
 var (
 	soak    = flag.Bool("soak", false, "exchange 100 million items between processes instead of 10 million")
-	foreign = flag.String("foreign", "", "also exchange items with this `program`, an end in another language: it is run with a role (send or receive), the capacity and the number of items, and finds the memory, the empty and the full signal as descriptors 3, 4 and 5")
+	foreign = flag.String("foreign", "", "also exchange items with this `program`, an end in another language that does what testdata/peer.c does")
 )
 
 // peerEnv makes the test binary be the peer, with the arguments of peer.c.
@@ -189,37 +189,39 @@ func TestTwoProcesses(t *testing.T) {
 	})
 }
 
-func TestC(t *testing.T) {
-	program := compilePeer(t)
-	both(t, func(t *testing.T, sends bool) {
-		exchange(t, program, sends, 8, 10_000, volume())
-		for _, size := range []int{1, 2, 3, 24, 63, 64, 65, 1000, 4032, 4033, 4096} {
-			exchange(t, program, sends, size, 5, 2000)
-		}
-	})
-}
+func TestC(t *testing.T) { exchangeWith(t, compilePeer(t)) }
 
-// The queue is made in C, and this binary attaches to it.
-func TestMadeInC(t *testing.T) {
-	program, other := compilePeer(t), self(t)
-	both(t, func(t *testing.T, sends bool) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		role := map[bool]string{true: "receive", false: "send"}[sends]
-		cmd := exec.CommandContext(ctx, program, role, "100", "1000000", "24", other)
-		cmd.Env = append(os.Environ(), peerEnv+"=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
-	})
-}
-
+// TestForeign is TestC for an end in any other language.
 func TestForeign(t *testing.T) {
 	if *foreign == "" {
 		t.Skip("no program: name one with -foreign")
 	}
+	exchangeWith(t, *foreign)
+}
+
+// exchangeWith tries a program that does what testdata/peer.c does in both roles,
+// with queues that this end makes and with queues that the program makes.
+func exchangeWith(t *testing.T, program string) {
+	other := self(t)
 	both(t, func(t *testing.T, sends bool) {
-		exchange(t, *foreign, sends, 8, 10_000, volume())
-		exchange(t, *foreign, sends, 8, 1, 100_000)
+		exchange(t, program, sends, 8, 10_000, volume())
+		for _, size := range []int{1, 2, 3, 4, 8, 24, 63, 64, 65, 1000, 4032, 4033, 4096} {
+			exchange(t, program, sends, size, 5, 2000)
+			exchange(t, program, sends, size, 1, 1000)
+		}
 	})
+	made := func(t *testing.T, sends bool) {
+		role := map[bool]string{true: "receive", false: "send"}[sends]
+		for _, size := range []int{1, 3, 8, 24, 4096} {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			total := strconv.Itoa(1000 + 100_000/size)
+			cmd := exec.CommandContext(ctx, program, role, "100", total, strconv.Itoa(size), other)
+			cmd.Env = append(os.Environ(), peerEnv+"=1")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("items of %d bytes: %v\n%s", size, err, out)
+			}
+		}
+	}
+	t.Run("made by the program", func(t *testing.T) { both(t, made) })
 }

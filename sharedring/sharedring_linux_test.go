@@ -55,28 +55,6 @@ func TestSendReceive(t *testing.T) {
 	}
 }
 
-// The other way round: the receiver makes the queue.
-func TestOpenSender(t *testing.T) {
-	checkLeaks(t)
-	r, err := NewReceiver[[3]uint8](10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeAtEnd(t, r)
-	s, err := OpenSender[[3]uint8](10, r.Memfd(), r.EmptySignal(), r.FullSignal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeAtEnd(t, s)
-	if n, err := s.Send([][3]uint8{{1, 2, 3}, {4, 5, 6}}); n != 2 || err != nil {
-		t.Fatal(n, err)
-	}
-	got := make([][3]uint8, 4)
-	if n, err := r.Receive(got); n != 2 || err != nil || got[1] != [3]uint8{4, 5, 6} {
-		t.Fatal(n, err, got)
-	}
-}
-
 func TestRaw(t *testing.T) {
 	s, r := pair[float64](t, 10)
 	full := s.Capacity()
