@@ -175,6 +175,7 @@ func measure(c config, args []string, p *progress) (*run.Results, error) {
 		if results.Packets, err = r.Packets(packet.Sizes()); err != nil {
 			return nil, err
 		}
+		results.PacketVerdicts = run.JudgePackets(results.Packets)
 	}
 	results.Took = time.Since(results.Started)
 	return results, nil

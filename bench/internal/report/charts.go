@@ -61,7 +61,11 @@ func packetChart(r *run.Results) (*plot.Plot, error) {
 			lines.add(p.Arm, float64(p.Size), median(p.PerPacket))
 		}
 	}
-	return lines.plot("Time per packet, one process and one thread",
+	title := "Time per packet, one process and one thread"
+	if len(r.PacketVerdicts) > 0 {
+		title += "\n" + packetVerdicts(r)
+	}
+	return lines.plot(title,
 		"packet size", bytesTicks{}, "time per packet", timeTicks{}, packet.Arms())
 }
 

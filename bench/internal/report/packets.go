@@ -1,10 +1,14 @@
 package report
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/shmconn/shmconn/bench/internal/packet"
 	"github.com/shmconn/shmconn/bench/internal/run"
+	"github.com/shmconn/shmconn/bench/internal/work"
 )
 
 // packetAxes returns the arms in the order of their first point, and the
@@ -29,4 +33,18 @@ func median(ds []time.Duration) float64 {
 		values[i] = float64(d)
 	}
 	return run.Summarize(values).Median
+}
+
+// packetVerdicts writes the bounds with what was measured, for the table and
+// for the chart.
+func packetVerdicts(r *run.Results) string {
+	var words []string
+	for _, v := range r.PacketVerdicts {
+		word := v.String()
+		if v.Holds {
+			word += fmt.Sprintf(" (%.3g)", v.Got)
+		}
+		words = append(words, word)
+	}
+	return fmt.Sprintf("%s at %s: %s", packet.Sharedring, work.SizeString(run.PacketBoundSize), strings.Join(words, ", "))
 }

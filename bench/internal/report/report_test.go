@@ -74,6 +74,7 @@ func results() *run.Results {
 			{Arm: packet.Ring, Size: 64, PerPacket: []time.Duration{21}},
 			{Arm: arm.Unix, Size: 64, Err: "broken"},
 		},
+		PacketVerdicts: []run.Verdict{{Bound: "≥3x unix", Got: 4.25, Want: 3, Holds: true}, {Bound: "≥60x dbus", Got: 59, Want: 60}},
 	}
 }
 
@@ -94,7 +95,9 @@ func TestTable(t *testing.T) {
 		`idle/1000 +shmconn +20.0 KiB +40.0 KiB +1.00 .* 1.00 us +memory≤unix\+32KiB ok`,
 		`32B +25.0 ns +2.00 us`,
 		`64B +21.0 ns +failed: broken`,
-		`Bounds: 2 hold, 1 lost`,
+		`sharedring at 64KiB: ≥3x unix ok \(4.25\), ≥60x dbus LOST \(59\)`,
+		`Bounds: 3 hold, 2 lost`,
+		`lost: packet ≥60x dbus LOST \(59\)`,
 		`lost: stream/1MiB@busy ≥1x LOST \(0.5\)`,
 		`go run ./bench -run '\^ROW\$' -rounds 3 -slice 100ms`,
 	} {
@@ -130,13 +133,14 @@ func TestJSON(t *testing.T) {
 			}
 			Verdicts []run.Verdict
 		}
-		Packets []run.PacketPoint
+		Packets        []run.PacketPoint
+		PacketVerdicts []run.Verdict
 	}
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
 	shm := got.Rows[0].Arms[0]
-	if len(got.Rows) != 4 || len(got.Packets) != 4 || len(shm.Samples) != 3 {
+	if len(got.Rows) != 4 || len(got.Packets) != 4 || len(got.PacketVerdicts) != 2 || len(shm.Samples) != 3 {
 		t.Errorf("%d rows, %d packets, %d samples", len(got.Rows), len(got.Packets), len(shm.Samples))
 	}
 	if shm.NsPerOp == nil || shm.NsPerOp.Median != 501 || shm.UnixOver == nil || shm.LatencyNs["99"] < 500 {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"text/tabwriter"
 
@@ -190,18 +191,18 @@ func packets(b *strings.Builder, r *run.Results) {
 		fmt.Fprintln(t)
 	}
 	t.Flush()
+	if len(r.PacketVerdicts) > 0 {
+		fmt.Fprintln(b, packetVerdicts(r))
+	}
 	b.WriteByte('\n')
 }
 
 func footer(b *strings.Builder, r *run.Results) {
 	held, lost := Tally(r)
 	fmt.Fprintf(b, "Bounds: %d hold, %d lost.\n", held, lost)
-	for i := range r.Rows {
-		row := &r.Rows[i]
-		for _, v := range row.Verdicts {
-			if !v.Holds {
-				fmt.Fprintf(b, "  lost: %s %s\n", row.Name, v)
-			}
+	for name, v := range all(r) {
+		if !v.Holds {
+			fmt.Fprintf(b, "  lost: %s %s\n", name, v)
 		}
 	}
 	fmt.Fprintf(b, "One row again: go run ./bench -run '^ROW$' -rounds %d -slice %s\n", r.Rounds, r.Slice)
@@ -209,14 +210,30 @@ func footer(b *strings.Builder, r *run.Results) {
 
 // Tally counts the bounds.
 func Tally(r *run.Results) (held, lost int) {
-	for _, row := range r.Rows {
-		for _, v := range row.Verdicts {
-			if v.Holds {
-				held++
-			} else {
-				lost++
-			}
+	for _, v := range all(r) {
+		if v.Holds {
+			held++
+		} else {
+			lost++
 		}
 	}
 	return held, lost
+}
+
+// all returns all bounds, each with the row that it belongs to.
+func all(r *run.Results) iter.Seq2[string, run.Verdict] {
+	return func(yield func(string, run.Verdict) bool) {
+		for i := range r.Rows {
+			for _, v := range r.Rows[i].Verdicts {
+				if !yield(r.Rows[i].Name, v) {
+					return
+				}
+			}
+		}
+		for _, v := range r.PacketVerdicts {
+			if !yield(run.PacketName, v) {
+				return
+			}
+		}
+	}
 }

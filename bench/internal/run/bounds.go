@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/shmconn/shmconn/bench/internal/arm"
+	"github.com/shmconn/shmconn/bench/internal/packet"
 	"github.com/shmconn/shmconn/bench/internal/work"
 )
 
@@ -28,6 +29,17 @@ var speedups = map[string]float64{
 	"grpc-unary/64KiB/16": 1.1,
 	work.KindDial:         0.3,
 }
+
+// PacketBoundSize is the size in bytes at which the packet figure has bounds.
+const PacketBoundSize = 64 << 10
+
+// packetSpeedups are the least medians of another arm's time per packet over
+// the shared queue's, in one thread: what the Rust crate shmem-ipc claims for
+// its own in its README.
+var packetSpeedups = []struct {
+	arm  string
+	want float64
+}{{arm.Unix, 3}, {arm.DBus, 60}}
 
 const (
 	busySpeedup = 1.0
@@ -125,6 +137,31 @@ func judgeIdle(shm, unix *ArmResult) []Verdict {
 	return append(verdicts,
 		atMost("memory≤unix+32KiB", memory, maxIdleMemory),
 		atMost("goroutines≤unix", goroutines, 0.1))
+}
+
+// JudgePackets returns the bounds of the figure of one thread. Other arms that
+// were not measured have none; if the queue has failed, it has lost.
+func JudgePackets(points []PacketPoint) []Verdict {
+	at := make(map[string]*PacketPoint)
+	for i := range points {
+		if p := &points[i]; p.Size == PacketBoundSize {
+			at[p.Arm] = p
+		}
+	}
+	queue := at[packet.Sharedring]
+	switch {
+	case queue == nil:
+		return nil
+	case queue.Err != "":
+		return []Verdict{{Bound: "runs"}}
+	}
+	var verdicts []Verdict
+	for _, s := range packetSpeedups {
+		if other := at[s.arm]; other != nil && other.Err == "" {
+			verdicts = append(verdicts, atLeast(fmt.Sprintf("≥%gx %s", s.want, s.arm), other.Over(queue).Median, s.want))
+		}
+	}
+	return verdicts
 }
 
 // IdleCPU returns the processor time in nanoseconds per second of an idle

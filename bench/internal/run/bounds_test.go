@@ -1,10 +1,12 @@
 package run
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/shmconn/shmconn/bench/internal/arm"
+	"github.com/shmconn/shmconn/bench/internal/packet"
 	"github.com/shmconn/shmconn/bench/internal/proc"
 	"github.com/shmconn/shmconn/bench/internal/work"
 )
@@ -102,5 +104,39 @@ func TestJudgeIdle(t *testing.T) {
 				t.Errorf("%s: %v", c.name, v)
 			}
 		}
+	}
+}
+
+func TestJudgePackets(t *testing.T) {
+	point := func(arm string, size int, err string, ns ...time.Duration) PacketPoint {
+		return PacketPoint{Arm: arm, Size: size, PerPacket: ns, Err: err}
+	}
+	const size = PacketBoundSize
+	for _, c := range []struct {
+		name   string
+		points []PacketPoint
+		want   []string
+	}{
+		// Quotients are those of each round: 3, 3 and 1000.
+		{"hold", []PacketPoint{point(packet.Sharedring, size, "", 10, 20, 1), point(arm.Unix, size, "", 30, 60, 1000),
+			point(arm.DBus, size, "", 600, 1200, 60)}, []string{"≥3x unix ok", "≥60x dbus ok"}},
+		{"lost", []PacketPoint{point(packet.Sharedring, size, "", 10), point(arm.Unix, size, "", 29), point(arm.DBus, size, "", 590)},
+			[]string{"≥3x unix LOST (2.9)", "≥60x dbus LOST (59)"}},
+		{"other sizes", []PacketPoint{point(packet.Sharedring, size/2, "", 10), point(arm.Unix, size/2, "", 10)}, nil},
+		{"no bus", []PacketPoint{point(packet.Sharedring, size, "", 10), point(arm.Unix, size, "", 40), point(arm.DBus, size, "lost")},
+			[]string{"≥3x unix ok"}},
+		{"failed", []PacketPoint{point(packet.Sharedring, size, "wrong sum"), point(arm.Unix, size, "", 40)}, []string{"runs LOST (0)"}},
+		{"nothing", nil, nil},
+	} {
+		var got []string
+		for _, v := range JudgePackets(c.points) {
+			got = append(got, v.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	if !slices.Contains(packet.Sizes(), size) {
+		t.Error("the figure does not have the size of its bounds")
 	}
 }

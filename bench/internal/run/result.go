@@ -70,6 +70,15 @@ type PacketPoint struct {
 	Err       string          `json:",omitempty"`
 }
 
+// Over summarizes the quotients of the times of p and q in each round.
+func (p *PacketPoint) Over(q *PacketPoint) Summary {
+	values := make([]float64, min(len(p.PerPacket), len(q.PerPacket)))
+	for i := range values {
+		values[i] = float64(p.PerPacket[i]) / float64(q.PerPacket[i])
+	}
+	return Summarize(values)
+}
+
 // Results are everything that was measured.
 type Results struct {
 	Machine Machine
@@ -81,4 +90,6 @@ type Results struct {
 	Skipped []string // arms that this machine cannot run, and why
 	Rows    []RowResult
 	Packets []PacketPoint
+	// PacketVerdicts are the bounds of Packets.
+	PacketVerdicts []Verdict
 }
