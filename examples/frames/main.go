@@ -1,8 +1,9 @@
 // Frames sends frames at a fixed rate from one process to another through a
-// shared queue, as an audio or video source does, and prints how late they
-// arrive.
+// shared queue, as an audio or video source does, and prints and plots how late
+// they arrive.
 //
-//	go run ./examples/frames -rate 200 -seconds 5
+//	go run ./examples/frames
+//	go run ./examples/frames -rate 200 -seconds 5 -plot latency.svg
 //
 // The program starts itself a second time as the sink and hands it the queue as
 // inherited files; programs that are not parent and child pass the files over
@@ -42,6 +43,7 @@ type Frame struct {
 func main() {
 	rate := flag.Int("rate", 100, "frames a second")
 	seconds := flag.Float64("seconds", 3, "how long")
+	plot := flag.String("plot", "", "draw the percentiles of the latency into this `file`: svg, png or pdf")
 	sink := flag.Uint64("sink", 0, "be the sink, for that many frames (internal)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,11 +51,11 @@ func main() {
 	var err error
 	switch frames := uint64(float64(*rate) * *seconds); {
 	case *sink > 0:
-		err = runSink(ctx, *sink, os.Stdout)
+		err = runSink(ctx, *sink, *plot, os.Stdout)
 	case *rate <= 0 || *rate > 100_000 || frames == 0:
 		err = fmt.Errorf("no frames at a rate of %d for %g seconds", *rate, *seconds)
 	default:
-		err = run(ctx, *rate, frames, os.Stdout)
+		err = run(ctx, *rate, frames, *plot, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "frames:", err)
@@ -62,7 +64,7 @@ func main() {
 }
 
 // run is the source, and starts the sink.
-func run(ctx context.Context, rate int, frames uint64, out io.Writer) error {
+func run(ctx context.Context, rate int, frames uint64, plot string, out io.Writer) error {
 	queue, err := sharedring.NewSender[Frame](capacity)
 	if err != nil {
 		return err
@@ -72,7 +74,7 @@ func run(ctx context.Context, rate int, frames uint64, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, program, "-sink", strconv.FormatUint(frames, 10))
+	cmd := exec.CommandContext(ctx, program, "-sink", strconv.FormatUint(frames, 10), "-plot", plot)
 	cmd.ExtraFiles = []*os.File{queue.Memfd(), queue.EmptySignal(), queue.FullSignal()}
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -136,8 +138,8 @@ func send(ctx context.Context, queue *sharedring.Sender[Frame], rate int, frames
 	return dropped, nil
 }
 
-// runSink receives until the last frame has come.
-func runSink(ctx context.Context, frames uint64, out io.Writer) error {
+// runSink receives until the last frame has come, and reports.
+func runSink(ctx context.Context, frames uint64, plot string, out io.Writer) error {
 	queue, err := sharedring.OpenReceiver[Frame](capacity,
 		os.NewFile(3, "memory"), os.NewFile(4, "empty signal"), os.NewFile(5, "full signal"))
 	if err != nil {
@@ -167,5 +169,8 @@ func runSink(ctx context.Context, frames uint64, out io.Writer) error {
 		}
 	}
 	late.print(out)
-	return nil
+	if plot == "" {
+		return nil
+	}
+	return late.plot(plot)
 }

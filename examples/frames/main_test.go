@@ -23,14 +23,18 @@ func TestProgram(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(ctx, program, "-rate", "500", "-seconds", "0.4").CombinedOutput()
+	image := filepath.Join(t.TempDir(), "latency.svg")
+	out, err := exec.CommandContext(ctx, program, "-rate", "500", "-seconds", "0.4", "-plot", image).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if !regexp.MustCompile(`(?s)sink: \d+ frames, latency  p50 .*#\n.*source: \d+ frames sent, \d+ dropped`).Match(out) {
 		t.Errorf("output:\n%s", out)
 	}
-	for _, args := range [][]string{{"-rate", "0"}, {"-seconds", "0"}, {"-sink", "5"}} {
+	if text, err := os.ReadFile(image); err != nil || !regexp.MustCompile(`(?s)<svg.*>Latency of \d+ frames<.*>50%<`).Match(text) {
+		t.Errorf("plot: %v\n%.1000s", err, text)
+	}
+	for _, args := range [][]string{{"-rate", "0"}, {"-seconds", "0"}, {"-sink", "5"}, {"-seconds", "0.1", "-plot", "latency.unknown"}} {
 		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Stdin, _ = os.Open(os.DevNull)
 		if err := cmd.Run(); err == nil {
@@ -57,5 +61,24 @@ func TestLatencies(t *testing.T) {
 	latencies(nil).print(&out)
 	if out.String() != "sink: no frames\n" {
 		t.Errorf("printed %q", out.String())
+	}
+}
+
+// Each frame is a step of the curve, and the maximum is its end.
+func TestCurve(t *testing.T) {
+	var l latencies
+	for i := range 1000 {
+		l.add(time.Duration(i) * time.Millisecond)
+	}
+	points := l.curve()
+	for i, want := range map[int]float64{0: 1000.0 / 999, 499: 2, 899: 10, 989: 100, 998: 1000, 999: 1000} {
+		if points[i].X != want || points[i].Y != max(float64(i)/1000, 1e-9) {
+			t.Errorf("frame %d is at %v, want %v", i, points[i], want)
+		}
+	}
+	for _, l := range []latencies{{0}, {time.Second, time.Second}, l} {
+		if err := l.plot(filepath.Join(t.TempDir(), "plot.png")); err != nil {
+			t.Error(err)
+		}
 	}
 }
