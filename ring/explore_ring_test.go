@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"io"
 	"testing"
+
+	"github.com/shmconn/shmconn/internal/explore"
 )
 
 var preemptions = flag.Int("preemptions", 3, "explore schedules with up to this many preemptions")
 
 // exploreEnds returns the two sides of one small ring on the explorer.
-func exploreEnds(t *testing.T, x *explorer, start uint64, need int) (*sender, *receiver) {
+func exploreEnds(t *testing.T, x *explore.Explorer, start uint64, need int) (*sender, *receiver) {
 	e := newEnds(t, 64, start)
-	atA, atB := &bell{x: x}, &bell{x: x}
+	atA, atB := new(bell), new(bell)
 	return &sender{e.p, atA, atB, func() int { return need }}, &receiver{e.c, atB, atA}
 }
 
@@ -25,13 +27,13 @@ func put(s *sender, n int) bool {
 }
 
 // take receives once and checks what came.
-func (x *explorer) take(r *receiver, size int) error {
+func take(x *explore.Explorer, r *receiver, size int) error {
 	index := r.c.Consumed()
 	b := make([]byte, size)
 	n, err := r.receive(b)
 	for i, c := range b[:n] {
 		if want := streamByte(index + uint64(i)); c != want {
-			x.problem("byte %#x is %#x, want %#x", index+uint64(i), c, want)
+			x.Problem("byte %#x is %#x, want %#x", index+uint64(i), c, want)
 			return io.ErrUnexpectedEOF
 		}
 	}
@@ -53,27 +55,27 @@ func TestExploreStream(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test), func(t *testing.T) {
 			const start = 1<<64 - 70
-			explore(t, *preemptions, func(x *explorer) func() {
+			explore.Explore(t, *preemptions, func(x *explore.Explorer) func() {
 				s, r := exploreEnds(t, x, start, test.need)
 				total := 0
 				for _, n := range test.chunks {
 					total += n
 				}
-				x.spawn(func() {
+				x.Go(func() {
 					for _, n := range test.chunks {
 						put(s, n)
 					}
 					s.close()
 				})
 				var err error
-				x.spawn(func() {
+				x.Go(func() {
 					for err == nil {
-						err = x.take(r, test.read)
+						err = take(x, r, test.read)
 					}
 				})
 				return func() {
 					if n := r.c.Consumed() - start; err != io.EOF || n != uint64(total) {
-						x.problem("received %d bytes and %v, want %d", n, err, total)
+						x.Problem("received %d bytes and %v, want %d", n, err, total)
 					}
 				}
 			})
@@ -83,16 +85,16 @@ func TestExploreStream(t *testing.T) {
 
 // A producer comes to an end when its consumer stops reading.
 func TestExploreCloseRead(t *testing.T) {
-	explore(t, *preemptions, func(x *explorer) func() {
+	explore.Explore(t, *preemptions, func(x *explore.Explorer) func() {
 		s, r := exploreEnds(t, x, 0, 1)
 		sent := true
-		x.spawn(func() {
+		x.Go(func() {
 			for sent {
 				sent = put(s, 64)
 			}
 		})
-		x.spawn(func() {
-			x.take(r, 64)
+		x.Go(func() {
+			take(x, r, 64)
 			r.c.CloseRead()
 			r.theirs.ring()
 		})
@@ -102,33 +104,33 @@ func TestExploreCloseRead(t *testing.T) {
 
 // Two ends answer each other; each sleeps on one doorbell for both directions.
 func TestExplorePingPong(t *testing.T) {
-	explore(t, *preemptions, func(x *explorer) func() {
+	explore.Explore(t, *preemptions, func(x *explore.Explorer) func() {
 		a, b := make([]byte, MemorySize(64)), make([]byte, MemorySize(64))
 		ab, ba := endsOver(t, a, b, 0), endsOver(t, b, a, 0)
-		atA, atB := &bell{x: x}, &bell{x: x}
+		atA, atB := new(bell), new(bell)
 		need := func() int { return 64 }
 		const size, rounds = 64, 2
-		x.spawn(func() {
+		x.Go(func() {
 			s, r := &sender{ab.p, atA, atB, need}, &receiver{ba.c, atA, atB}
 			for range rounds {
 				put(s, size)
-				x.take(r, size)
+				take(x, r, size)
 			}
 			s.close()
 		})
-		x.spawn(func() {
+		x.Go(func() {
 			s, r := &sender{ba.p, atB, atA, need}, &receiver{ab.c, atB, atA}
 			for range rounds {
-				x.take(r, size)
+				take(x, r, size)
 				put(s, size)
 			}
-			if err := x.take(r, size); err != io.EOF {
-				x.problem("end: %v", err)
+			if err := take(x, r, size); err != io.EOF {
+				x.Problem("end: %v", err)
 			}
 		})
 		return func() {
 			if n := ba.c.Consumed(); n != size*rounds {
-				x.problem("%d bytes came back", n)
+				x.Problem("%d bytes came back", n)
 			}
 		}
 	})
@@ -137,25 +139,25 @@ func TestExplorePingPong(t *testing.T) {
 // A producer that dies at any access leaves its consumer with exactly what it
 // had published, and awake: the hang-up is looked at first, the ring after.
 func TestExploreCrash(t *testing.T) {
-	explore(t, *preemptions, func(x *explorer) func() {
+	explore.Explore(t, *preemptions, func(x *explore.Explorer) func() {
 		s, r := exploreEnds(t, x, 0, 32)
 		hungUp := false
-		victim := x.spawn(func() {
+		victim := x.Go(func() {
 			for _, n := range []int{64, 20, 64} {
 				put(s, n)
 			}
 		})
-		x.spawn(func() { // the kernel
-			victim.done = true
+		x.Go(func() { // the kernel
+			victim.Kill()
 			hungUp = true
 			r.mine.ring()
 		})
-		x.spawn(func() {
+		x.Go(func() {
 			for {
-				x.pause(nil)
+				explore.Pause(nil)
 				ended := hungUp
 				if n, err := r.c.Readable(); n > 0 {
-					x.take(r, 64)
+					take(x, r, 64)
 				} else if ended || err != nil {
 					return
 				} else {
@@ -165,7 +167,7 @@ func TestExploreCrash(t *testing.T) {
 		})
 		return func() {
 			if n, tail := r.c.Consumed(), s.p.mine.tail.load(); n != tail {
-				x.problem("received %d bytes of %d", n, tail)
+				x.Problem("received %d bytes of %d", n, tail)
 			}
 		}
 	})

@@ -116,5 +116,5 @@ var mutations = []mutation{
 	mutate("produce for nobody", "producer.go", "if p.ended || p.peer.recvClosed.load() != 0 {", "if false {"),
 	mutate("look for the hang-up after the ring", "explore_ring_test.go",
 		"ended := hungUp\n\t\t\t\tif n, err := r.c.Readable(); n > 0 {",
-		"n, err := r.c.Readable()\n\t\t\t\tx.pause(nil)\n\t\t\t\tended := hungUp\n\t\t\t\tif n > 0 {"),
+		"n, err := r.c.Readable()\n\t\t\t\texplore.Pause(nil)\n\t\t\t\tended := hungUp\n\t\t\t\tif n > 0 {"),
 }

@@ -2,9 +2,7 @@ package shmconn
 
 import (
 	"net"
-	"sync"
 
-	"github.com/shmconn/shmconn/internal/doorbell"
 	"github.com/shmconn/shmconn/memfd"
 	"github.com/shmconn/shmconn/ring"
 )
@@ -103,7 +101,7 @@ func (c *Conn) usable() error {
 }
 
 // leave unlocks a direction. After Close, the last to leave releases the memory.
-func (c *Conn) leave(mu *sync.Mutex) {
+func (c *Conn) leave(mu *mutex) {
 	mu.Unlock()
 	// After the unlock: either this load sees the bit, or release, which
 	// follows the setting of the bit, finds the lock free.
@@ -129,7 +127,7 @@ func (c *Conn) release() {
 	memfd.Unmap(c.mine)
 	memfd.Unmap(c.theirs)
 	c.mine, c.theirs = nil, nil
-	for _, r := range []*doorbell.Ringer{c.in.ringer, c.out.ringer, c.news} {
+	for _, r := range []ringer{c.in.ringer, c.out.ringer, c.news} {
 		r.Close()
 	}
 	closeFD(c.peerBell)

@@ -4,12 +4,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
-	"sync/atomic"
 	"syscall"
+	"time"
 
-	"github.com/shmconn/shmconn/internal/doorbell"
-	"github.com/shmconn/shmconn/internal/hangup"
 	"github.com/shmconn/shmconn/internal/race"
 	"github.com/shmconn/shmconn/ring"
 )
@@ -30,8 +27,8 @@ var ErrCorrupt = ring.ErrCorrupt
 type Conn struct {
 	sock  *net.UnixConn // carries only files any more; its hang-up tells of a dead peer
 	files files
-	watch *hangup.Watch
-	bell  *doorbell.Bell // rung by the peer when there is data, space or news
+	watch interface{ Stop() } // a *hangup.Watch
+	bell  bell                // rung by the peer when there is data, space or news
 	local net.Addr
 	far   net.Addr
 	cred  Credentials
@@ -42,7 +39,7 @@ type Conn struct {
 	// and never cleared; whoever sets one then interrupts the goroutines that
 	// it concerns. Blocked calls look at it before they sleep and after they
 	// wake, so a bit is never overlooked.
-	status atomic.Uint32
+	status flags
 
 	in  inbound
 	_   [64]byte // the two directions are busy on different CPUs
@@ -50,24 +47,39 @@ type Conn struct {
 
 	// dl orders changes of the bell's and the socket's deadlines: once a
 	// direction has been interrupted, its deadline stays in the past.
-	dl sync.Mutex
+	dl mutex
 
 	// life guards the memory against unmapping for those who use it without
 	// holding a direction: the announcements of closing. Whoever needs both
 	// locks a direction first; release only tries the directions' locks.
-	life     sync.Mutex
-	news     *doorbell.Ringer // rings for announcements
-	mine     []byte           // our memory, nil once unmapped
-	theirs   []byte           // the peer's, read-only
-	peerBell int              // the peer's doorbell
+	life     mutex
+	news     ringer // rings for announcements
+	mine     []byte // our memory, nil once unmapped
+	theirs   []byte // the peer's, read-only
+	peerBell int    // the peer's doorbell
+}
+
+// A bell is a *doorbell.Bell, and a ringer a *doorbell.Ringer, but in the tests
+// that explore schedules.
+type bell interface {
+	WaitRead(ready func(uintptr) bool) error
+	WaitWrite(ready func(uintptr) bool) error
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+	Close()
+}
+
+type ringer interface {
+	Ring() error
+	Close()
 }
 
 // inbound is the direction that is read. Its mutex is held by the one call
 // that consumes, also while that sleeps.
 type inbound struct {
-	mu       sync.Mutex
+	mu       mutex
 	ring     *ring.Consumer
-	ringer   *doorbell.Ringer
+	ringer   ringer
 	deadline deadline
 	streak   streak
 	sleeper
@@ -75,9 +87,9 @@ type inbound struct {
 
 // outbound is the direction that is written.
 type outbound struct {
-	mu       sync.Mutex
+	mu       mutex
 	ring     *ring.Producer
-	ringer   *doorbell.Ringer
+	ringer   ringer
 	deadline deadline
 	sleeper
 }
@@ -278,7 +290,7 @@ func (c *Conn) ended(err error) error {
 
 // ring wakes the peer. c.in.mu, c.out.mu or c.life is held, which keeps the
 // peer's doorbell open.
-func (c *Conn) ring(r *doorbell.Ringer) {
+func (c *Conn) ring(r ringer) {
 	if r.Ring() != nil { // doorbell.ErrBlocked; nothing else can happen to an eventfd
 		c.interrupt(stCorrupt)
 	}

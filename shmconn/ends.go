@@ -65,27 +65,29 @@ func newConn(sock *net.UnixConn, e ends, local, far net.Addr) (*Conn, error) {
 		local:    local,
 		far:      far,
 		cred:     cred,
-		news:     doorbell.NewRinger(e.peerBell),
-		mine:     e.mine,
-		theirs:   e.theirs,
 		peerBell: e.peerBell,
 		files:    newFiles(e),
 	}
-	c.in.ringer = doorbell.NewRinger(e.peerBell)
-	c.out.ringer = doorbell.NewRinger(e.peerBell)
-	c.in.wait.ready = c.announceReader
-	c.out.wait.ready = c.announceWriter
-	mine, theirs := e.mine[:ring.MemorySize(e.toPeer)], e.theirs[:ring.MemorySize(e.toUs)]
-	if c.in.ring, err = ring.NewConsumer(mine, theirs); err != nil {
-		return nil, err
-	}
-	if c.out.ring, err = ring.NewProducer(mine, theirs); err != nil {
+	if err := c.join(e, func() ringer { return doorbell.NewRinger(e.peerBell) }); err != nil {
 		return nil, err
 	}
 	if c.watch, err = hangup.Start(sock, func() { c.interrupt(stHungUp) }); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// join makes the connection's rings, and what rings the peer's doorbell.
+func (c *Conn) join(e ends, newRinger func() ringer) (err error) {
+	c.mine, c.theirs = e.mine, e.theirs
+	c.in.ringer, c.out.ringer, c.news = newRinger(), newRinger(), newRinger()
+	c.in.wait.ready, c.out.wait.ready = c.announceReader, c.announceWriter
+	mine, theirs := e.mine[:ring.MemorySize(e.toPeer)], e.theirs[:ring.MemorySize(e.toUs)]
+	if c.in.ring, err = ring.NewConsumer(mine, theirs); err != nil {
+		return err
+	}
+	c.out.ring, err = ring.NewProducer(mine, theirs)
+	return err
 }
 
 // checkRingSize reports a ring size that cannot be; 0 stands for a default.
