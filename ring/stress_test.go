@@ -1,7 +1,6 @@
 package ring
 
 import (
-	"flag"
 	"fmt"
 	"io"
 	"runtime"
@@ -9,13 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-var soak = flag.Duration("soak", 0, "how long each of the tests named TestSoak runs, instead of a second or two")
+	"github.com/shmconn/shmconn/internal/soak"
+)
 
 // stressTime returns how long each of n parts of a stress test takes.
 func stressTime(n int) time.Duration {
-	return max(*soak, 1200*time.Millisecond) / time.Duration(n)
+	return soak.Time(1200*time.Millisecond) / time.Duration(n)
 }
 
 // chanBell is a doorbell on which a goroutine really sleeps.
@@ -162,6 +161,7 @@ func (d *direction) run(t *testing.T, deadline time.Time, start uint64, seed uin
 	if s, r := d.sent.Load(), d.received.Load(); s != r && !t.Failed() {
 		t.Errorf("%d bytes sent, %d received", s, r)
 	}
+	t.Logf("%d bytes", d.received.Load())
 }
 
 // TestSoakIntegrity moves random chunks between two goroutines, over rings of

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	soak    = flag.Bool("soak", false, "exchange 100 million items between processes instead of 10 million")
+	items   = flag.Uint64("items", 10e6, "exchange so many items between processes")
 	foreign = flag.String("foreign", "", "also exchange items with this `program`, an end in another language that does what testdata/peer.c does")
 )
 
@@ -166,13 +166,10 @@ func compilePeer(t *testing.T) string {
 }
 
 func volume() uint64 {
-	switch {
-	case *soak:
-		return 100e6
-	case testing.Short():
+	if testing.Short() {
 		return 1e6
 	}
-	return 10e6
+	return *items
 }
 
 func both(t *testing.T, f func(t *testing.T, sends bool)) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/shmconn/shmconn/internal/doorbell/belltest"
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -159,7 +160,7 @@ func TestStoppedProcess(t *testing.T) {
 			child.Process.Signal(unix.SIGCONT)
 		}
 	})
-	for end := time.Now().Add(stress(time.Second)); time.Now().Before(end); {
+	for end := time.Now().Add(soak.Time(time.Second)); time.Now().Before(end); {
 		if err := exchange(c, "still the same"); err != nil {
 			t.Error(err)
 			break
@@ -207,7 +208,7 @@ func (h *hasty) Write(b []byte) (n int, err error) {
 // write deadline holds, and no byte is lost or sent twice.
 func TestSoakStopped(t *testing.T) {
 	noLeaks(t)
-	span := stress(time.Second)
+	span := soak.Time(time.Second)
 	watchdog(t, span+2*patience)
 	l, path := listen(t, "shm", shmconn.ListenConfig{RingSize: 4096})
 	child := startChild(t, "sink", path)

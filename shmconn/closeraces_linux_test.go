@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -24,13 +25,12 @@ import (
 // an error that is not of the end.
 func TestSoakCloseRaces(t *testing.T) {
 	noLeaks(t)
-	span := stress(2 * time.Second)
+	span := soak.Time(2 * time.Second)
 	watchdog(t, span+4*patience)
 	l, path := listen(t, "shm", shmconn.ListenConfig{RingSize: 4096})
 	closes := 0
 	for end := time.Now().Add(span); time.Now().Before(end); closes++ {
-		c := shared(t, dial(t, "shm", path))
-		s := shared(t, accept(t, l))
+		c, s := connect(t, l, path)
 		closeRace(t, c, s)
 	}
 	t.Logf("%d connections", closes)
@@ -108,13 +108,12 @@ func closeRace(t *testing.T, ends ...*shmconn.Conn) {
 // closed, whether or not anything was sent.
 func TestSoakConnectClose(t *testing.T) {
 	noLeaks(t)
-	span := stress(time.Second)
+	span := soak.Time(time.Second)
 	watchdog(t, span+2*patience)
 	l, path := listen(t, "unix", shmconn.ListenConfig{})
 	n := 0
 	for end := time.Now().Add(span); time.Now().Before(end); n++ {
-		c := dial(t, "shm", path)
-		s := accept(t, l)
+		c, s := connect(t, l, path)
 		switch n % 4 {
 		case 0:
 			io.WriteString(c, "never read")

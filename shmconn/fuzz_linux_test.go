@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -159,10 +160,20 @@ func FuzzConn(f *testing.F) {
 // read in others, through rings of every size.
 func TestSoakStreams(t *testing.T) {
 	noLeaks(t)
-	span := stress(500 * time.Millisecond)
+	span := soak.Time(500 * time.Millisecond)
 	watchdog(t, span+2*patience)
-	for end := time.Now().Add(span); time.Now().Before(end); {
-		c, s := pair(t, 4096<<rand.N(5))
+	type place struct {
+		net.Listener
+		path string
+	}
+	var places [5]place
+	for i := range places {
+		places[i].Listener, places[i].path = listen(t, "shm", shmconn.ListenConfig{RingSize: 4096 << i})
+	}
+	streams, sum := 0, 0
+	for end := time.Now().Add(span); time.Now().Before(end); streams++ {
+		at := places[rand.N(len(places))]
+		c, s := connect(t, at, at.path)
 		total := 1 + rand.N(1<<20)
 		data := make([]byte, total)
 		for i := range data {
@@ -192,7 +203,9 @@ func TestSoakStreams(t *testing.T) {
 			t.Fatalf("%d bytes arrive changed, as %d", total, got.Len())
 		}
 		s.Close()
+		sum += total
 	}
+	t.Logf("%d bytes in %d streams", sum, streams)
 }
 
 // onlyReader hides all methods but Read.

@@ -2,7 +2,6 @@ package shmconn_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -21,20 +20,6 @@ import (
 // patience bounds every wait for what should come at once. None comes near it
 // on a machine that is merely busy.
 const patience = 30 * time.Second
-
-// The tests whose names begin with TestSoak look for what happens rarely. They
-// run for a second or two each unless told otherwise:
-//
-//	go test -run Soak -timeout 0 -v ./ring ./shmconn -soak 1h
-var soak = flag.Duration("soak", 0, "how long each of the tests named TestSoak runs, instead of a second or two")
-
-// stress returns how long a test runs that takes short by default.
-func stress(short time.Duration) time.Duration {
-	if *soak > 0 {
-		return *soak
-	}
-	return short
-}
 
 // watchdog ends the process, with the stacks of all goroutines, when the test
 // is not over after d.
@@ -210,6 +195,21 @@ func pair(t testing.TB, ringSize int) (client, server *shmconn.Conn) {
 	c := dial(t, "shm", path)
 	s := accept(t, l)
 	l.Close()
+	return shared(t, c), shared(t, s)
+}
+
+// connect is dial and accept for a test that makes any number of connections,
+// and closes each itself.
+func connect(t testing.TB, l net.Listener, path string) (client, server *shmconn.Conn) {
+	t.Helper()
+	c, err := shmconn.Dial("shm", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return shared(t, c), shared(t, s)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/ring"
 	"github.com/shmconn/shmconn/shmconn"
 )
@@ -207,13 +208,14 @@ var strategies = map[string]func(last, truth, size uint64) uint64{
 // so, and everything ends.
 func TestSoakScribble(t *testing.T) {
 	noLeaks(t)
-	each := stress(2*time.Second) / time.Duration(len(strategies)*(len(words)+1)*2)
-	watchdog(t, stress(2*time.Second)*4+4*patience)
+	each := soak.Time(2*time.Second) / time.Duration(len(strategies)*(len(words)+1)*2)
+	watchdog(t, soak.Time(2*time.Second)*4+4*patience)
 	dir := filepath.Dir(socketPath(t))
 	text := filepath.Join(dir, "text")
 	if err := os.WriteFile(text, make([]byte, 100_000), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	stores := 0
 	for name, next := range strategies {
 		t.Run(name, func(t *testing.T) {
 			for _, victim := range []string{"client", "server"} {
@@ -222,15 +224,17 @@ func TestSoakScribble(t *testing.T) {
 					if i < len(words) {
 						targets = words[i : i+1]
 					}
-					scribble(t, victim, next, targets, each, text)
+					stores += scribble(t, victim, next, targets, each, text)
 				}
 			}
 		})
 	}
+	t.Logf("%d hostile stores", stores)
 }
 
-// scribble lets one peer run wild for d.
-func scribble(t *testing.T, victim string, next func(last, truth, size uint64) uint64, targets []int, d time.Duration, text string) {
+// scribble lets one peer run wild for d and returns how often it has stored
+// something.
+func scribble(t *testing.T, victim string, next func(last, truth, size uint64) uint64, targets []int, d time.Duration, text string) (stores int) {
 	const size = 4096
 	c, p := hostilePair(t, victim, size)
 	var wg sync.WaitGroup
@@ -315,6 +319,7 @@ func scribble(t *testing.T, victim string, next func(last, truth, size uint64) u
 			last[word/8] = v
 			p.store(word, v)
 			p.mine[ring.HeaderSize+rand.N(size)]++
+			stores += 2
 		}
 		p.ring()
 	}
@@ -326,6 +331,7 @@ func scribble(t *testing.T, victim string, next func(last, truth, size uint64) u
 	if took := time.Since(start); took > patience/2 {
 		t.Errorf("close takes %v", took)
 	}
+	return stores
 }
 
 // cpuTime is what this process has used.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -73,7 +74,7 @@ func TestSoakFullRing(t *testing.T) {
 		for _, competed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d processes, competed %v", processes, competed), func(t *testing.T) {
 				noLeaks(t)
-				span := stress(4*400*time.Millisecond) / 4
+				span := soak.Time(4*400*time.Millisecond) / 4
 				watchdog(t, span+2*patience)
 				if competed {
 					keepBusy(t)
@@ -118,7 +119,7 @@ func TestSoakIntegrity(t *testing.T) {
 	for _, start := range starts {
 		t.Run(fmt.Sprintf("%#x", start), func(t *testing.T) {
 			noLeaks(t)
-			span := stress(time.Second) / time.Duration(len(starts))
+			span := soak.Time(time.Second) / time.Duration(len(starts))
 			watchdog(t, span+2*patience)
 			a, b := pair(t, 4096)
 			if err := shmconn.StartAt(start, a, b); err != nil {
@@ -140,6 +141,7 @@ func TestSoakIntegrity(t *testing.T) {
 					if (start+uint64(n))>>32 == start>>32 {
 						t.Errorf("%d bytes do not pass the limit", n)
 					}
+					t.Logf("%d bytes", n)
 				})
 				flows.Go(func() {
 					if err := sink(ends[1], &d.progress); err != nil {
@@ -157,19 +159,22 @@ func TestSoakIntegrity(t *testing.T) {
 // directions: no byte is lost or sent twice.
 func TestSoakDeadlines(t *testing.T) {
 	noLeaks(t)
-	span := stress(500 * time.Millisecond)
+	span := soak.Time(500 * time.Millisecond)
 	watchdog(t, span+2*patience)
 	a, b := pair(t, 4096)
 	d := detect(t, a, b)
 	end := time.Now().Add(span)
 	var flows, storms sync.WaitGroup
 	stop := make(chan struct{})
+	var deadlines, bytes atomic.Int64
 	for _, c := range []*shmconn.Conn{a, b} {
 		retry := patient{c}
 		flows.Go(func() {
-			if _, err := source(retry, 4096, &d.progress, end); err != nil {
+			n, err := source(retry, 4096, &d.progress, end)
+			if err != nil {
 				t.Errorf("source: %v", err)
 			}
+			bytes.Add(n)
 			c.CloseWrite()
 		})
 		flows.Go(func() {
@@ -201,6 +206,7 @@ func TestSoakDeadlines(t *testing.T) {
 					t.Errorf("set deadline: %v", err)
 					return
 				}
+				deadlines.Add(1)
 				busy(rand.N(20 * time.Microsecond))
 			}
 		})
@@ -209,6 +215,7 @@ func TestSoakDeadlines(t *testing.T) {
 	close(stop)
 	storms.Wait()
 	d.end()
+	t.Logf("%d deadlines, %d bytes", deadlines.Load(), bytes.Load())
 }
 
 // patient goes on after a timeout.

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -138,7 +139,7 @@ var killings = []struct {
 // of the death, at once.
 func TestSoakKill(t *testing.T) {
 	noLeaks(t)
-	span := stress(4 * time.Second)
+	span := soak.Time(4 * time.Second)
 	watchdog(t, span+4*patience)
 	var kills [5]atomic.Int64
 	var workers sync.WaitGroup

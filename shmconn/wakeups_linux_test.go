@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shmconn/shmconn/internal/soak"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -152,7 +153,7 @@ func TestSoakLostWakeups(t *testing.T) {
 			for _, meet := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%d processes, competed %v, meeting %v", processes, competed, meet), func(t *testing.T) {
 					noLeaks(t)
-					span := stress(8*400*time.Millisecond) / 8
+					span := soak.Time(8*400*time.Millisecond) / 8
 					watchdog(t, span+2*patience)
 					if competed {
 						keepBusy(t)

@@ -1,0 +1,3 @@
+package conformance
+
+import _ "github.com/shmconn/shmconn/internal/soak" // the flag -soak

@@ -1,0 +1,3 @@
+package race
+
+import _ "github.com/shmconn/shmconn/internal/soak" // the flag -soak

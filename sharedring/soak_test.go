@@ -1,0 +1,3 @@
+package sharedring
+
+import _ "github.com/shmconn/shmconn/internal/soak" // the flag -soak
