@@ -25,6 +25,8 @@ func init() {
 	children["restartable"] = childRestartable
 	children["file mirror"] = childFileMirror
 	children["file victim"] = childFileVictim
+	children["greedy client"] = childGreedyClient
+	children["stranger"] = childStranger
 	runChild()
 }
 

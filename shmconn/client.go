@@ -73,6 +73,9 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 		if offer.Status == wire.Plain && !strict {
 			return newPlainConn(sock, nil, 0), nil
 		}
+		if offer.Status == wire.Busy {
+			return nil, fmt.Errorf("%w: %w", ErrLimit, wire.Refusal(offer.Status))
+		}
 		return nil, wire.Refusal(offer.Status)
 	}
 	frame, fds, err := receiveMemory(sock)
@@ -194,5 +197,9 @@ func takeMemory(sock *net.UnixConn, offer wire.Frame, frame []byte, fds []int) (
 	}
 	e.toFiles = memory.Files
 	e.toPeer, e.toUs = int(offer.ToServer), int(offer.ToClient)
-	return newConn(sock, e, unnamed, sock.RemoteAddr())
+	cred, err := peerCredentials(sock)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(sock, cred, e, unnamed, sock.RemoteAddr())
 }

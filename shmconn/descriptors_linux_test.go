@@ -120,6 +120,7 @@ func childPoorServer(args []string) error {
 		return err
 	}
 	defer second.Close()
+	memory := l.(*shmconn.Listener).Stats().Memory
 	if err := limit(args[2]); err != nil {
 		return err
 	}
@@ -135,6 +136,9 @@ func childPoorServer(args []string) error {
 		return nil
 	}
 	fmt.Print(kind(c))
+	if now := l.(*shmconn.Listener).Stats().Memory; kind(c) == "plain" && now != memory {
+		fmt.Printf(" with %d bytes", now-memory)
+	}
 	echo(c)
 	return nil
 }

@@ -58,7 +58,8 @@
 // A peer can do no more harm than over a socket: it can send nonsense, stall or
 // go away. It cannot make this process fault, block beyond a deadline, or touch
 // other connections; what breaks the rules of the shared memory ends in
-// [ErrCorrupt]. Access is controlled by the permissions of the socket file.
+// [ErrCorrupt]. Access is controlled by the permissions of the socket file,
+// and by ListenConfig.Authorize; memory is limited by ListenConfig.MaxConns.
 //
 // # Other systems
 //

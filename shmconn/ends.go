@@ -54,11 +54,7 @@ func (e *ends) discard() {
 
 // newConn makes a connection of its ends and the socket, and owns them unless
 // it fails.
-func newConn(sock *net.UnixConn, e ends, local, far net.Addr) (*Conn, error) {
-	cred, err := peerCredentials(sock)
-	if err != nil {
-		return nil, err
-	}
+func newConn(sock *net.UnixConn, cred Credentials, e ends, local, far net.Addr) (_ *Conn, err error) {
 	c := &Conn{
 		sock:     sock,
 		bell:     e.bell,

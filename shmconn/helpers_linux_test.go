@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -321,11 +322,24 @@ type child struct {
 
 func startChild(t testing.TB, part string, args ...string) *child {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	return start(t, nil, part, args...)
+}
+
+// startStranger is startChild for a process of another user.
+func startStranger(t testing.TB, uid uint32, part string, args ...string) *child {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs processes of other users: run as root")
 	}
-	c := &child{Cmd: exec.Command(exe, args...)}
+	return start(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}, part, args...)
+}
+
+func start(t testing.TB, attr *syscall.SysProcAttr, part string, args ...string) *child {
+	t.Helper()
+	// Other users may not search the directory that the executable is in.
+	c := &child{Cmd: exec.Command("/proc/self/exe", args...)}
+	c.SysProcAttr = attr
+	var err error
 	// The race detector would have each child sleep for a second at its end.
 	c.Env = append(os.Environ(), childEnv+"="+part, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	c.Stderr = os.Stderr

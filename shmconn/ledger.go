@@ -1,32 +1,55 @@
 package shmconn
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 )
 
-// ledger is what a listener knows of its connections over shared memory.
+// ledger is what a listener knows of its connections over shared memory, and
+// what it allows.
 type ledger struct {
+	max, maxPerUID int // accounts
+
 	mu            sync.Mutex // guards what follows; taken by those who hold Conn.life, never the other way round
+	accounts      int
+	users         map[uint32]int // accounts by user ID, none of them 0
+	memory        int64          // bytes, of all accounts
 	conns         map[*Conn]struct{}
-	memory        int64  // bytes, of conns and of what is in the handshake
+	limited       uint64 // accounts that were denied
 	read, written uint64 // by connections that are in conns no more
+}
+
+func newLedger(max, maxPerUID int) *ledger {
+	return &ledger{max: max, maxPerUID: maxPerUID, users: make(map[uint32]int), conns: make(map[*Conn]struct{})}
 }
 
 // An account is what the memory of one connection takes of its listener's. It
 // is opened before the memory is made and closed once it is released.
 type account struct {
 	ledger *ledger
+	uid    uint32
 	bytes  int64
 }
 
-// account opens an account of so many bytes.
-func (l *ledger) account(bytes int64) *account {
+// account opens an account for a client's connection of so many bytes. The error
+// wraps ErrLimit.
+func (l *ledger) account(uid uint32, bytes int64) (*account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	switch {
+	case l.accounts >= l.max:
+		l.limited++
+		return nil, fmt.Errorf("%w: %d, see ListenConfig.MaxConns", ErrLimit, l.max)
+	case l.users[uid] >= l.maxPerUID:
+		l.limited++
+		return nil, fmt.Errorf("%w: %d of uid %d, see ListenConfig.MaxConnsPerUID", ErrLimit, l.maxPerUID, uid)
+	}
+	l.accounts++
+	l.users[uid]++
 	l.memory += bytes
-	return &account{l, bytes}
+	return &account{l, uid, bytes}, nil
 }
 
 // connected makes a the account of c.
@@ -34,9 +57,6 @@ func (a *account) connected(c *Conn) {
 	c.account = a
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
-	if a.ledger.conns == nil {
-		a.ledger.conns = make(map[*Conn]struct{})
-	}
 	a.ledger.conns[c] = struct{}{}
 }
 
@@ -46,12 +66,17 @@ func (a *account) close(c *Conn, read, written uint64) {
 	if a == nil {
 		return
 	}
-	a.ledger.mu.Lock()
-	defer a.ledger.mu.Unlock()
-	delete(a.ledger.conns, c)
-	a.ledger.memory -= a.bytes
-	a.ledger.read += read
-	a.ledger.written += written
+	l := a.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accounts--
+	if l.users[a.uid]--; l.users[a.uid] == 0 {
+		delete(l.users, a.uid)
+	}
+	l.memory -= a.bytes
+	delete(l.conns, c)
+	l.read += read
+	l.written += written
 }
 
 // open returns the open connections.
@@ -64,7 +89,7 @@ func (l *ledger) open() []*Conn {
 // fill sets the counters of s that the ledger has.
 func (l *ledger) fill(s *ListenerStats) {
 	l.mu.Lock()
-	s.Conns, s.Memory = len(l.conns), l.memory
+	s.Limited, s.Conns, s.Memory = l.limited, len(l.conns), l.memory
 	s.BytesRead, s.BytesWritten = l.read, l.written
 	open := slices.Collect(maps.Keys(l.conns))
 	l.mu.Unlock()

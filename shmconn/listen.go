@@ -3,11 +3,17 @@ package shmconn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"syscall"
 	"time"
 )
+
+// ErrLimit is wrapped by the error of a client that a server on network "shm" has
+// no room for, at both ends. See [ListenConfig].MaxConns.
+var ErrLimit = errors.New("limit of connections over shared memory reached")
 
 // ListenConfig makes listeners. The zero value is ready for use. It must not be
 // changed while a listener that it made is in use.
@@ -43,13 +49,46 @@ type ListenConfig struct {
 	// slowest handshakes. Zero means 128.
 	MaxPending int
 
+	// Authorize, if not nil, decides on networks "unix" and "shm" who may
+	// connect, such as [SameUID]. It gets the credentials of every client, also
+	// of one that knows nothing of shared memory, before the client is told or
+	// given anything. An error turns the client away: its socket is closed, and
+	// OnError gets an error that wraps this one. It may be called from several
+	// goroutines at once.
+	//
+	// An abstract address, "@name", can be connected to by every process in the
+	// same network namespace, whoever it belongs to: it needs Authorize. A socket
+	// file has its Mode. Other networks have no credentials, and Listen fails.
+	Authorize func(Credentials) error
+
+	// MaxConns is how many connections over shared memory there may be at the
+	// same time, including those in the handshake, and MaxConnsPerUID how many
+	// of clients with the same user ID. So their memory comes to no more than
+	// MaxConns times twice MaxRingSize and a few pages, and that of one user's
+	// to its part of it. A connection counts from the making of its memory until
+	// it is closed. Beyond the limit, network "unix" uses the plain socket,
+	// which this does not bound, and "shm" is an error that wraps [ErrLimit] at
+	// both ends.
+	//
+	// Zero means 512, which is 4 GiB with rings of the default size if all of
+	// them fill up, and half of MaxConns.
+	MaxConns, MaxConnsPerUID int
+
 	// OnError, if not nil, is told of each client whose handshake failed, and
 	// why. It may be called from several goroutines at once and must not keep
 	// or use the connection, except for its addresses.
 	OnError func(c net.Conn, err error)
+
+	// Logger, if not nil, gets a record of level Warn for each client that
+	// OnError is told of, and for each that is served over the plain socket for
+	// want of room for its memory. Clients can cause as many as they like.
+	Logger *slog.Logger
 }
 
-const defaultRingSize = 256 << 10 << (4 * (^uint(0) >> 63)) // 4 MiB on 64-bit systems
+const (
+	defaultRingSize = 256 << 10 << (4 * (^uint(0) >> 63)) // 4 MiB on 64-bit systems
+	defaultMaxConns = 512
+)
 
 func (lc *ListenConfig) ringSize() int {
 	if lc.RingSize == 0 {
@@ -65,9 +104,24 @@ func (lc *ListenConfig) maxRingSize() int {
 	return lc.MaxRingSize
 }
 
-// check reports sizes that cannot be.
+func (lc *ListenConfig) maxConns() (all, perUID int) {
+	all, perUID = lc.MaxConns, lc.MaxConnsPerUID
+	if all == 0 {
+		all = defaultMaxConns
+	}
+	if perUID == 0 {
+		perUID = all - all/2
+	}
+	return all, perUID
+}
+
+// check reports sizes and limits that cannot be.
 func (lc *ListenConfig) check() error {
-	return errors.Join(checkRingSize(lc.RingSize), checkRingSize(lc.MaxRingSize))
+	err := errors.Join(checkRingSize(lc.RingSize), checkRingSize(lc.MaxRingSize))
+	if lc.MaxConns < 0 || lc.MaxConnsPerUID < 0 {
+		err = errors.Join(err, fmt.Errorf("limit of %d connections, %d for each user, is negative", lc.MaxConns, lc.MaxConnsPerUID))
+	}
+	return err
 }
 
 // Listen listens on address with the zero ListenConfig.
@@ -79,7 +133,8 @@ func Listen(network, address string) (net.Listener, error) {
 //
 // With network "unix" clients that ask for it are served over shared memory by
 // a *Conn, all others over a plain unix socket. With network "shm" there are
-// only the former. Any other network is handed to package net unchanged.
+// only the former. Any other network is handed to package net unchanged, unless
+// Authorize is set.
 //
 // For these two networks the listener is a *[Listener]. A client whose handshake
 // fails is no error of Accept, but is reported to OnError.
@@ -95,6 +150,9 @@ func Listen(network, address string) (net.Listener, error) {
 // unless it has been replaced by another one meanwhile.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	if network != "unix" && network != "shm" {
+		if lc.Authorize != nil {
+			return nil, &net.OpError{Op: "listen", Net: network, Err: errNoCredentials}
+		}
 		return lc.NetListenConfig.Listen(ctx, network, address)
 	}
 	l, err := lc.listenLocal(ctx, network == "shm", address)
@@ -105,7 +163,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 }
 
 func (lc *ListenConfig) listenLocal(ctx context.Context, strict bool, path string) (net.Listener, error) {
-	if !supported && strict {
+	if !supported && (strict || lc.Authorize != nil) {
 		return nil, errors.ErrUnsupported
 	}
 	if err := errors.Join(checkPath(path), lc.check()); err != nil {
@@ -145,9 +203,9 @@ func (lc *ListenConfig) listenLocal(ctx context.Context, strict bool, path strin
 
 // NewListener returns a *[Listener] that serves the connections of inner, which it
 // owns, as network "unix" does; connections that are not over unix sockets are
-// passed on as they are. It is for sockets that were inherited or activated. It
+// passed on as they are, or refused if Authorize is set. It is for sockets that were inherited or activated. It
 // never removes the socket's file; inner may. lc may be nil; NewListener panics
-// if its ring sizes cannot be.
+// if its ring sizes or limits cannot be.
 func NewListener(inner net.Listener, lc *ListenConfig) net.Listener {
 	if lc == nil {
 		lc = new(ListenConfig)

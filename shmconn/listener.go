@@ -1,8 +1,11 @@
 package shmconn
 
 import (
+	"context"
+	"errors"
 	"io/fs"
 	"iter"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,8 +23,9 @@ type Listener struct {
 	inner    net.Listener
 	upgraded *listener.Listener
 	shared   atomic.Bool // somebody else may have inner's socket
-	ledger   ledger
+	ledger   *ledger
 	accepted struct{ shared, plain atomic.Uint64 } // by the application
+	refused  atomic.Uint64
 
 	path   string      // of the socket file that Close removes, or empty
 	file   fs.FileInfo // which file that is
@@ -30,14 +34,44 @@ type Listener struct {
 }
 
 func newListener(inner net.Listener, lc *ListenConfig, strict bool) *Listener {
-	l := &Listener{lc: lc, strict: strict, inner: inner}
+	l := &Listener{lc: lc, strict: strict, inner: inner, ledger: newLedger(lc.maxConns())}
 	// Begins to accept, and so to use l.
 	l.upgraded = listener.New(inner, l.upgrade, listener.Config{
 		Timeout:    lc.HandshakeTimeout,
 		MaxPending: lc.MaxPending,
-		OnError:    lc.OnError,
+		OnError:    l.failed,
 	})
 	return l
+}
+
+// failed is told of each client whose handshake has failed, or was displaced.
+func (l *Listener) failed(conn net.Conn, err error) {
+	if (errors.Is(err, errUnauthorized) || errors.Is(err, ErrLimit)) && !errors.Is(err, listener.ErrEvicted) {
+		l.refused.Add(1)
+	}
+	l.log(conn, "client refused", err)
+	if sock, ok := conn.(*net.UnixConn); ok {
+		// Before package listener does so, in one of its places. The client need
+		// not even speak the protocol to have it close something that blocks.
+		closeSocket(sock)
+	}
+	if l.lc.OnError != nil {
+		l.lc.OnError(conn, err)
+	}
+}
+
+// log tells ListenConfig.Logger, if there is one, of a client.
+func (l *Listener) log(conn net.Conn, what string, err error) {
+	if l.lc.Logger == nil {
+		return
+	}
+	attrs := []slog.Attr{slog.Any("error", err), slog.String("listener", l.Addr().String())}
+	if sock, ok := conn.(*net.UnixConn); ok {
+		if cred, err := peerCredentials(sock); err == nil {
+			attrs = append(attrs, slog.Int("pid", int(cred.PID)), slog.Uint64("uid", uint64(cred.UID)), slog.Uint64("gid", uint64(cred.GID)))
+		}
+	}
+	l.lc.Logger.LogAttrs(context.Background(), slog.LevelWarn, what, attrs...)
 }
 
 // Accept waits for the next connection, which is a *Conn if it is over shared
@@ -56,7 +90,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Addr returns the address of the socket, a *net.UnixAddr.
-func (l *Listener) Addr() net.Addr { return l.upgraded.Addr() }
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
 // SetDeadline sets the time after which Accept fails with
 // os.ErrDeadlineExceeded. The zero time means never. Handshakes under way are
@@ -82,10 +116,15 @@ type ListenerStats struct {
 	Accepted uint64 // clients that have connected
 	Shared   uint64 // connections over shared memory that Accept has returned
 	Plain    uint64 // connections over the plain socket that Accept has returned
-	Failed   uint64 // clients whose handshake has failed, but for Evicted
+	Refused  uint64 // clients that Authorize or, on network "shm", a limit has turned away
+	Failed   uint64 // clients whose handshake has failed otherwise, but for Evicted
 	Evicted  uint64 // clients displaced by newer ones, see ListenConfig.MaxPending
 	Pending  int    // handshakes under way
 	Ready    int    // connections that wait for Accept
+
+	// Limited is how many clients ListenConfig.MaxConns or MaxConnsPerUID has
+	// denied shared memory; on network "unix" they were left the plain socket.
+	Limited uint64
 
 	// What follows is about the connections over shared memory. One is open
 	// from the end of its handshake until it has been closed and the last of
@@ -101,9 +140,9 @@ type ListenerStats struct {
 // one, not as of one moment. It costs as much as a call of [Conn.Stats] for each
 // open connection, and those who use them nothing.
 func (l *Listener) Stats() ListenerStats {
-	s := ListenerStats{Shared: l.accepted.shared.Load(), Plain: l.accepted.plain.Load()}
+	s := ListenerStats{Shared: l.accepted.shared.Load(), Plain: l.accepted.plain.Load(), Refused: l.refused.Load()}
 	upgrades := l.upgraded.Stats()
-	s.Accepted, s.Failed, s.Evicted = upgrades.Accepted, upgrades.Failed, upgrades.Evicted
+	s.Accepted, s.Failed, s.Evicted = upgrades.Accepted, upgrades.Failed-s.Refused, upgrades.Evicted
 	s.Pending, s.Ready = upgrades.Pending, upgrades.Ready
 	l.ledger.fill(&s)
 	return s

@@ -29,19 +29,16 @@ var errPlainClient = errors.New("client does not use shared memory")
 // the client does not want shared memory and l is not strict, a plain
 // connection.
 func (l *Listener) upgrade(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	if err := l.lc.authorize(conn); err != nil {
+		return nil, err
+	}
 	sock, ok := conn.(*net.UnixConn)
 	switch {
 	case ok && marked(sock):
 		refuseDescriptors(sock)
-		upgraded, err := l.handshake(ctx, sock)
-		if err != nil {
-			closeSocket(sock)
-		}
-		return upgraded, err
+		return l.handshake(ctx, sock)
 	case !l.strict:
 		return conn, nil
-	case ok:
-		closeSocket(sock)
 	}
 	return nil, errPlainClient
 }
@@ -123,7 +120,14 @@ func (lc *ListenConfig) sizes(hello wire.Frame, offer *wire.Frame) (wire.Status,
 // offer makes the connection's memory, hands the client its share and waits
 // for the verdict.
 func (l *Listener) offer(sock *net.UnixConn, offer wire.Frame) (_ net.Conn, err error) {
-	account := l.ledger.account(fileSize(int(offer.ToClient)) + fileSize(int(offer.ToServer)))
+	cred, err := peerCredentials(sock)
+	if err != nil {
+		return l.decline(sock, err)
+	}
+	account, err := l.ledger.account(cred.UID, fileSize(int(offer.ToClient))+fileSize(int(offer.ToServer)))
+	if err != nil {
+		return l.decline(sock, err)
+	}
 	var conn *Conn
 	defer func() {
 		if conn == nil {
@@ -133,11 +137,7 @@ func (l *Listener) offer(sock *net.UnixConn, offer wire.Frame) (_ net.Conn, err 
 	m, err := newMemory(offer)
 	if err != nil {
 		// Out of descriptors or memory, or forbidden to make any.
-		offer.Status = wire.Plain
-		if _, werr := sock.Write(offer.Encode()); werr != nil || l.strict {
-			return nil, err
-		}
-		return newPlainConn(sock, nil, 0), nil
+		return l.decline(sock, err)
 	}
 	defer m.close()
 	if _, err := sock.Write(offer.Encode()); err != nil {
@@ -174,11 +174,24 @@ func (l *Listener) offer(sock *net.UnixConn, offer wire.Frame) (_ net.Conn, err 
 	case verdict.Status != wire.OK:
 		return nil, fmt.Errorf("client declines with status %d", verdict.Status)
 	}
-	if conn, err = m.conn(sock, l.lc.ReceiveFiles, verdict.Files); err != nil {
+	if conn, err = m.conn(sock, cred, l.lc.ReceiveFiles, verdict.Files); err != nil {
 		return nil, err
 	}
 	account.connected(conn)
 	return conn, nil
+}
+
+// decline tells the client that there is no memory for it now.
+func (l *Listener) decline(sock *net.UnixConn, reason error) (net.Conn, error) {
+	offer := wire.Frame{Version: wire.Version, Kind: wire.Offer, Status: wire.Plain}
+	if l.strict && errors.Is(reason, ErrLimit) {
+		offer.Status = wire.Busy
+	}
+	if _, err := sock.Write(offer.Encode()); err != nil || l.strict {
+		return nil, reason
+	}
+	l.log(sock, "client gets no shared memory", reason)
+	return newPlainConn(sock, nil, 0), nil
 }
 
 // memory is what a server makes for one connection, until it is divided.
@@ -238,7 +251,7 @@ func (m *memory) send(sock *net.UnixConn, takesFiles bool) error {
 
 // conn makes the server's end of the connection, once the client has accepted.
 // It takes its share out of m.
-func (m *memory) conn(sock *net.UnixConn, files, toFiles bool) (_ *Conn, err error) {
+func (m *memory) conn(sock *net.UnixConn, cred Credentials, files, toFiles bool) (_ *Conn, err error) {
 	e := ends{mine: m.mine, toPeer: m.toClient, toUs: m.toServer, peerBell: m.clientBell, files: files, toFiles: toFiles}
 	m.mine, m.clientBell = nil, -1
 	defer func() {
@@ -262,7 +275,7 @@ func (m *memory) conn(sock *net.UnixConn, files, toFiles bool) (_ *Conn, err err
 	if e.bell, err = doorbell.Open(bell); err != nil {
 		return nil, err
 	}
-	return newConn(sock, e, sock.LocalAddr(), unnamed)
+	return newConn(sock, cred, e, sock.LocalAddr(), unnamed)
 }
 
 // close releases what is still m's.
