@@ -1,7 +1,7 @@
 package conformance
 
 import (
-	"encoding/gob"
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +22,7 @@ func Child(transports ...Transport) {
 	}
 	for _, tr := range transports {
 		if tr.Name == name {
-			s := &server{transport: tr, objects: make(map[uint64]any), out: gob.NewEncoder(os.Stdout)}
+			s := &server{transport: tr, objects: make(map[uint64]any), out: sender{w: os.Stdout}}
 			s.serve(os.Stdin)
 			os.Exit(0)
 		}
@@ -39,25 +39,22 @@ type server struct {
 	mu      sync.Mutex
 	last    uint64
 	objects map[uint64]any // guarded by mu: connections and listeners
-	outMu   sync.Mutex
-	out     *gob.Encoder // guarded by outMu
+	out     sender
 }
 
 // serve returns when the parent has closed its end, be it by dying.
 func (s *server) serve(r io.Reader) {
-	in := gob.NewDecoder(r)
+	in := bufio.NewReader(r)
 	for {
 		var q request
-		if err := in.Decode(&q); err != nil {
+		if err := receiveMessage(in, &q); err != nil {
 			return
 		}
 		go func() {
 			var p reply
 			err := s.handle(&q, &p)
 			p.ID, p.Err = q.ID, packError(err)
-			s.outMu.Lock()
-			defer s.outMu.Unlock()
-			if err := s.out.Encode(p); err != nil {
+			if err := s.out.send(&p); err != nil {
 				os.Exit(1)
 			}
 		}()
@@ -117,11 +114,11 @@ func handleConn(c duplex, q *request, p *reply) (err error) {
 	case "task":
 		p.N, err = q.Task.perform(c)
 	case "deadline":
-		err = c.SetDeadline(q.Time)
+		err = c.SetDeadline(unpackTime(q.Time))
 	case "read deadline":
-		err = c.SetReadDeadline(q.Time)
+		err = c.SetReadDeadline(unpackTime(q.Time))
 	case "write deadline":
-		err = c.SetWriteDeadline(q.Time)
+		err = c.SetWriteDeadline(unpackTime(q.Time))
 	case "close read":
 		err = c.CloseRead()
 	case "close write":

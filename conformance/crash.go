@@ -131,7 +131,7 @@ func testKillWakesWriter(t *testing.T, s *suite) {
 // testKillDuringTransfer: what arrives of a stream that a crash cuts off is an intact beginning.
 func testKillDuringTransfer(t *testing.T, s *suite) {
 	rounds := 5
-	if testing.Short() {
+	if brief() {
 		rounds = 2
 	}
 	for i := range rounds {
@@ -168,7 +168,7 @@ func testKillLeaks(t *testing.T, s *suite) {
 	cycle()
 	base := s.baseline(t, nil)
 	rounds := 5
-	if testing.Short() {
+	if brief() {
 		rounds = 2
 	}
 	for range rounds {

@@ -103,7 +103,7 @@ func testDeadlineMoved(t *testing.T, s *suite, op string, set func(duplex, time.
 // testDeadlineWithdrawn: a call under way outlives a deadline that is replaced in time. A machine
 // that takes so long that the deadline passes first is given more time in another attempt.
 func testDeadlineWithdrawn(t *testing.T, s *suite, set func(duplex, time.Time) error, begin func(duplex) *call, release func(*testing.T, peer), to time.Time) {
-	for d := 50 * time.Millisecond; d < patience; d *= 3 {
+	for d := 20 * time.Millisecond; d < patience; d *= 3 {
 		near, far := s.pair(t)
 		first := after(d)
 		must(t, "set", set(near, first))

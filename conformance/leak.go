@@ -17,6 +17,13 @@ type counts struct {
 	Anonymous  int // other mappings
 }
 
+func (c *counts) each(f *fields) {
+	number(f, &c.Goroutines)
+	number(f, &c.Files)
+	number(f, &c.Shared)
+	number(f, &c.Anonymous)
+}
+
 func takeCounts() (counts, error) {
 	c := counts{Goroutines: runtime.NumGoroutine(), Files: -1, Shared: -1, Anonymous: -1}
 	if runtime.GOOS != "linux" {
@@ -121,7 +128,7 @@ func testLeaks(t *testing.T, s *suite) {
 		}
 	}
 	cycles := 120
-	if testing.Short() {
+	if brief() {
 		cycles = 36
 	}
 	for i := range 12 { // what is allocated once per process

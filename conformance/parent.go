@@ -1,8 +1,8 @@
 package conformance
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -35,8 +35,9 @@ type child struct {
 	dial     func(string) (net.Conn, error)
 	meet     sync.Mutex // held while a connection is made: ends are matched by their order
 
+	out sender
+
 	mu      sync.Mutex
-	out     *gob.Encoder
 	last    uint64
 	waiting map[uint64]chan<- reply // nil when the child is gone
 }
@@ -112,7 +113,7 @@ func newChild(tr Transport, dials bool) (_ *child, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.stdin, c.out = stdin, gob.NewEncoder(stdin)
+	c.stdin, c.out.w = stdin, stdin
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -136,10 +137,10 @@ func newChild(tr Transport, dials bool) (_ *child, err error) {
 
 // receive hands out replies until the child is gone.
 func (c *child) receive(r io.Reader) {
-	in := gob.NewDecoder(r)
+	in := bufio.NewReader(r)
 	for {
 		var p reply
-		if err := in.Decode(&p); err != nil {
+		if err := receiveMessage(in, &p); err != nil {
 			if err != io.EOF {
 				fmt.Fprintf(&c.log, "conformance: reply: %v\n", err)
 				c.cmd.Process.Kill()
@@ -173,8 +174,8 @@ func (c *child) call(q request) (reply, error) {
 	c.last++
 	q.ID = c.last
 	c.waiting[q.ID] = ch
-	err := c.out.Encode(q)
 	c.mu.Unlock()
+	err := c.out.send(&q)
 	if err != nil {
 		return reply{}, fmt.Errorf("%w: %v", errChildGone, err)
 	}

@@ -52,15 +52,15 @@ func (r *remote) CloseRead() error  { return r.simple(request{Op: "close read"})
 func (r *remote) CloseWrite() error { return r.simple(request{Op: "close write"}) }
 
 func (r *remote) SetDeadline(t time.Time) error {
-	return r.simple(request{Op: "deadline", Time: t})
+	return r.simple(request{Op: "deadline", Time: packTime(t)})
 }
 
 func (r *remote) SetReadDeadline(t time.Time) error {
-	return r.simple(request{Op: "read deadline", Time: t})
+	return r.simple(request{Op: "read deadline", Time: packTime(t)})
 }
 
 func (r *remote) SetWriteDeadline(t time.Time) error {
-	return r.simple(request{Op: "write deadline", Time: t})
+	return r.simple(request{Op: "write deadline", Time: packTime(t)})
 }
 
 func (r *remote) simple(q request) error {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/shmconn/shmconn/internal/race"
 )
 
 const (
@@ -42,6 +44,10 @@ type peer interface {
 type localPeer struct{ duplex }
 
 func (p localPeer) do(k task) (int64, error) { return k.perform(p.duplex) }
+
+// brief asks for fewer rounds and bytes, though as many cases: for go test -short, and under the race
+// detector, which sees in each round what there is to see and slows down every copy.
+func brief() bool { return testing.Short() || race.Enabled }
 
 type test struct {
 	name string

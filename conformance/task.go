@@ -21,11 +21,8 @@ const period = 1<<20 - 3
 // pattern is what every transfer consists of, period bytes repeated. It is longer than period by
 // the largest piece, so that each piece lies in it without a seam.
 var pattern = sync.OnceValue(func() []byte {
-	b := make([]byte, 0, period+maxChunk+8)
-	for rng := rand.New(rand.NewPCG(1, 2)); len(b) < period; {
-		b = binary.LittleEndian.AppendUint64(b, rng.Uint64())
-	}
-	b = b[:period]
+	b := make([]byte, period, period+maxChunk)
+	rand.NewChaCha8([32]byte{}).Read(b)
 	return append(b, b[:maxChunk]...)
 })
 

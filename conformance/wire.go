@@ -19,8 +19,35 @@ type request struct {
 	N    int
 	Data []byte
 	Path string
-	Time time.Time
+	Time int64 // a deadline in Unix nanoseconds, 0 for none
 	Task task
+}
+
+func (q *request) each(f *fields) {
+	number(f, &q.ID)
+	text(f, &q.Op)
+	number(f, &q.Conn)
+	number(f, &q.N)
+	text(f, &q.Data)
+	text(f, &q.Path)
+	number(f, &q.Time)
+	text(f, &q.Task.Op)
+	number(f, &q.Task.N)
+	number(f, &q.Task.Seed)
+}
+
+func packTime(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func unpackTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
 }
 
 type reply struct {
@@ -33,10 +60,27 @@ type reply struct {
 	Err           wireError
 }
 
+func (p *reply) each(f *fields) {
+	number(f, &p.ID)
+	number(f, &p.Conn)
+	number(f, &p.N)
+	text(f, &p.Data)
+	p.Local.each(f)
+	p.Remote.each(f)
+	p.Counts.each(f)
+	p.Err.each(f)
+}
+
 // An addr carries a net.Addr. The far end's type is kept only as far as it matters: unix or not.
 type addr struct {
 	Unix      bool
 	Net, Text string
+}
+
+func (a *addr) each(f *fields) {
+	flag(f, &a.Unix)
+	text(f, &a.Net)
+	text(f, &a.Text)
 }
 
 func packAddr(a net.Addr) addr {
@@ -63,6 +107,19 @@ type wireError struct {
 	Errno            uintptr
 	Syscall          string // that of *os.SyscallError
 	Text             string
+}
+
+func (w *wireError) each(f *fields) {
+	flag(f, &w.Set)
+	flag(f, &w.EOF)
+	flag(f, &w.OpError)
+	text(f, &w.Op)
+	text(f, &w.Net)
+	flag(f, &w.Closed)
+	flag(f, &w.Deadline)
+	number(f, &w.Errno)
+	text(f, &w.Syscall)
+	text(f, &w.Text)
 }
 
 func packError(err error) wireError {

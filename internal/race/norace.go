@@ -4,6 +4,9 @@
 // another process establishes. Without the detector it does nothing.
 package race
 
+// Enabled says whether the program was built with the race detector.
+const Enabled = false
+
 // Acquire does nothing.
 func Acquire() {}
 

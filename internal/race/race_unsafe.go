@@ -15,6 +15,9 @@ import (
 	"unsafe"
 )
 
+// Enabled says whether the program was built with the race detector.
+const Enabled = true
+
 var io int32
 
 // Acquire orders everything before any earlier Release before what follows.
