@@ -107,8 +107,11 @@ func TestDoctorNoProc(t *testing.T) {
 	}
 	probe := exec.Command("/bin/true")
 	probe.SysProcAttr = attr
-	if err := probe.Run(); errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+	switch err := probe.Run(); {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		t.Skipf("no mount namespaces for this user: run as root with CAP_SYS_ADMIN, or sysctl kernel.unprivileged_userns_clone=1: %v", err)
+	case errors.Is(err, unix.EINVAL):
+		t.Skipf("the root directory is not a mount point: before chroot, mount --bind the new root on itself: %v", err)
 	}
 	r := doctor(t, "no proc", attr)
 	checkDiagnosis(t, r, "BAD   /proc         /proc is not mounted", "mount -t proc proc /proc")

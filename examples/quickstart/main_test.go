@@ -228,6 +228,9 @@ func TestParentKilled(t *testing.T) {
 	cmd := exec.Command(os.Args[0], filepath.Join(shortTempDir(t), "http.sock"), t.TempDir())
 	cmd.Env = append(os.Environ(), roleVar+"=held")
 	cmd.Stderr = childStderr
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
