@@ -1,19 +1,24 @@
 package arm
 
 import (
+	"context"
 	"net"
 
 	"github.com/shmconn/shmconn/shmconn"
 )
 
-// shmconnArm is shared memory or an error, with the defaults.
+// maxConns is more than any workload opens at once. The default is less.
+const maxConns = 1 << 16
+
+// shmconnArm is shared memory or an error, with the defaults but for the number of connections.
 type shmconnArm struct{ everything }
 
 func (shmconnArm) Name() string { return Shmconn }
 
 func (shmconnArm) Listen(env Env) (net.Listener, string, error) {
 	path := env.socketPath()
-	ln, err := shmconn.Listen("shm", path)
+	lc := shmconn.ListenConfig{MaxConns: maxConns, MaxConnsPerUID: maxConns}
+	ln, err := lc.Listen(context.Background(), "shm", path)
 	return ln, path, err
 }
 

@@ -13,7 +13,7 @@ import (
 // How long a worker may take beyond the work itself before it counts as hung.
 const (
 	setupTimeout = 30 * time.Second
-	extraTimeout = 15 * time.Second
+	extraTimeout = time.Minute
 )
 
 // A side measures one arm of one row, slice by slice.
