@@ -19,11 +19,20 @@ type Bell struct{}
 // Open returns errors.ErrUnsupported.
 func Open(int) (*Bell, error) { return nil, errors.ErrUnsupported }
 
-func (*Bell) WaitRead(func(uintptr) bool) error  { return errors.ErrUnsupported }
+// WaitRead returns errors.ErrUnsupported.
+func (*Bell) WaitRead(func(uintptr) bool) error { return errors.ErrUnsupported }
+
+// WaitWrite returns errors.ErrUnsupported.
 func (*Bell) WaitWrite(func(uintptr) bool) error { return errors.ErrUnsupported }
-func (*Bell) SetReadDeadline(time.Time) error    { return errors.ErrUnsupported }
-func (*Bell) SetWriteDeadline(time.Time) error   { return errors.ErrUnsupported }
-func (*Bell) Close()                             {}
+
+// SetReadDeadline returns errors.ErrUnsupported.
+func (*Bell) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// SetWriteDeadline returns errors.ErrUnsupported.
+func (*Bell) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// Close does nothing.
+func (*Bell) Close() {}
 
 // A Ringer does not exist on this system.
 type Ringer struct{}
@@ -31,5 +40,8 @@ type Ringer struct{}
 // NewRinger returns a Ringer that fails.
 func NewRinger(int) *Ringer { return &Ringer{} }
 
+// Ring returns errors.ErrUnsupported.
 func (*Ringer) Ring() error { return errors.ErrUnsupported }
-func (*Ringer) Close()      {}
+
+// Close does nothing.
+func (*Ringer) Close() {}

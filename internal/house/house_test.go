@@ -1,9 +1,11 @@
 // Package house checks the rules of this module that the compiler does not know: what each folder
-// may import, where unsafe and system calls may be used, and what go.mod may require.
+// may import, where unsafe and system calls may be used, what go.mod may require, and that every
+// exported name has a doc comment.
 package house
 
 import (
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -71,7 +73,20 @@ func TestRules(t *testing.T) {
 		{"internal said", "ring/a.go", "// Package p tells internal/race of its stores.\n" + own("internal/race"), ""},
 		{"internal in an example", "examples/x/a.go", own("internal/race"), "examples may not import internal/race"},
 		{"conformance in a program", "cmd/shmconn/a.go", own("conformance"), "cmd may not import conformance"},
-		{"new folder", "extra/a.go", "package p\n", "folder extra has no row"},
+		{"new folder", "extra/a.go", "// Package p is new.\npackage p\n", "folder extra has no row"},
+
+		{"package unsaid", "ring/a.go", "package p\n", "package p has no doc comment"},
+		{"func unsaid", "ring/a.go", "package p\n\nfunc F() {}\n", "ring/a.go:3:6: F has no doc comment"},
+		{"func said", "ring/a.go", "package p\n\n// F is here.\nfunc F() {}\n", ""},
+		{"func of a program", "cmd/shmconn/a.go", "package main\n\nfunc F() {}\n", ""},
+		{"func in a test", "ring/a_test.go", "package p\n\nfunc F() {}\n", ""},
+		{"method unsaid", "ring/a.go", "package p\n\n// T is here.\ntype T[P any] struct{}\n\nfunc (t *T[P]) M() {}\n", "M has no doc comment"},
+		{"method of a hidden type", "ring/a.go", "package p\n\ntype t struct{}\n\nfunc (t) M() {}\n", ""},
+		{"constants unsaid", "ring/a.go", "package p\n\nconst (\n\tA = 1 // one\n\tB = 2\n)\n", "B has no doc comment"},
+		{"constants said", "ring/a.go", "package p\n\n// Numbers.\nconst (\n\tA = 1\n\tB = 2\n)\n", ""},
+		{"type unsaid", "ring/a.go", "package p\n\n// Types.\ntype (\n\tT int\n)\n", "T has no doc comment"},
+		{"field unsaid", "ring/a.go", "package p\n\n// T is here.\ntype T struct {\n\tF int\n}\n", "F has no doc comment"},
+		{"fields said", "ring/a.go", "package p\n\n// T has A.\ntype T struct {\n\tA int\n\n\t// B and C.\n\tB int\n\tC int\n}\n", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fsys := fstest.MapFS{
@@ -79,6 +94,9 @@ func TestRules(t *testing.T) {
 				"bench/go.mod": {Data: []byte("module " + module + "/bench\n")},
 			}
 			fsys[test.file] = &fstest.MapFile{Data: []byte(test.text)}
+			if dir := path.Dir(test.file); arrows[folder(test.file)] != nil && test.name != "package unsaid" {
+				fsys[dir+"/doc.go"] = &fstest.MapFile{Data: []byte("// Package p has a doc.\npackage p\n")}
+			}
 			problems, err := check(fsys)
 			if err != nil {
 				t.Fatal(err)

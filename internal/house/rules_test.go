@@ -171,6 +171,12 @@ func (s *source) check() (problems []string) {
 			report(spec, "%s is neither in the standard library nor in %s", imported, strings.Join(requirements, " or "))
 		}
 	}
+	if !s.test() && s.file.Name.Name != "main" {
+		undocumented(s.file, func(name *ast.Ident) { report(name, "%s has no doc comment", name.Name) })
+	}
+	if !s.test() && s.doc == "" {
+		report(s.file.Name, "package %s has no doc comment", s.file.Name.Name)
+	}
 	for _, decl := range s.file.Decls {
 		if use := unjustified(s.file, decl); use != nil {
 			report(use, "use of unsafe without a SAFETY: comment in the declaration around it")

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Rule is about the system call of one number, if the low half of its
+// A Rule is about the system call of the number Call, if the low half of its
 // argument Arg, counted from 0 and masked with Mask, is Value. With a Mask of 0
 // it is about all such calls.
 type Rule struct {

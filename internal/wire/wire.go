@@ -54,6 +54,7 @@ const (
 // Kind says which of the frames it is.
 type Kind uint8
 
+// The frames in the order of the handshake, and the one that can follow it.
 const (
 	Greeting Kind = 1 + iota
 	Hello
@@ -63,6 +64,7 @@ const (
 	File
 )
 
+// String returns the name of the frame.
 func (k Kind) String() string {
 	if k >= Greeting && k <= File {
 		return [...]string{"greeting", "hello", "offer", "memory", "accept", "file"}[k-Greeting]
@@ -85,6 +87,7 @@ const (
 // Refusal is the error of an offer by which the server declines.
 type Refusal Status
 
+// Error tells the client's user why.
 func (r Refusal) Error() string {
 	switch Status(r) {
 	case Plain:
@@ -114,9 +117,9 @@ var (
 
 // Frame is one message.
 type Frame struct {
-	Version  uint8
-	Kind     Kind
-	Status   Status
+	Version  uint8  // of the protocol; in a greeting the highest that the server speaks
+	Kind     Kind   // which of the frames
+	Status   Status // OK but in Offer and Accept
 	Files    bool   // the sender takes files; false but in Memory and Accept
 	ToClient uint64 // capacity of the ring from server to client; 0 in a hello means the server's default
 	ToServer uint64 // capacity of the ring from client to server; likewise
