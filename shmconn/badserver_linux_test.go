@@ -1,14 +1,12 @@
 package shmconn_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,6 +61,14 @@ func replace(old *int, fd int, err error) {
 	}
 	unix.Close(*old)
 	*old = fd
+}
+
+// deafen has what the client sends from now on fail, as it does to a server that
+// has died.
+func deafen(t testing.TB, sock *net.UnixConn) {
+	if err := sock.CloseRead(); err != nil {
+		t.Error(err)
+	}
 }
 
 // badServers are what a server can do wrong to a client that dials "shm".
@@ -180,6 +186,19 @@ var badServers = []struct {
 		}
 		s.clientMemory = exe
 	})},
+	{"deaf to the hello", "send hello", func(t testing.TB, sock *net.UnixConn) {
+		deafen(t, sock)
+		send(t, sock, frame(wire.Greeting, 0, 0, 0))
+	}},
+	{"deaf to the verdict", "send verdict", func(t testing.TB, sock *net.UnixConn) {
+		s := newShare(t, 4096)
+		defer s.close()
+		seal(t, s)
+		greet(t, sock)
+		deafen(t, sock)
+		send(t, sock, frame(wire.Offer, 0, 4096, 4096))
+		s.send(t, sock)
+	}},
 
 	{"death at once", "does not offer shared memory", func(t testing.TB, sock *net.UnixConn) {
 		sock.Close()
@@ -295,59 +314,5 @@ func TestBadServerFallback(t *testing.T) {
 				t.Error(err)
 			}
 		})
-	}
-}
-
-// TestSilentServer shows that no server can make a strict client wait beyond
-// the deadline of its context.
-func TestSilentServer(t *testing.T) {
-	steps := map[string]func(t testing.TB, sock *net.UnixConn){
-		"no greeting": func(testing.TB, *net.UnixConn) {},
-		"half a greeting": func(t testing.TB, sock *net.UnixConn) {
-			send(t, sock, frame(wire.Greeting, 0, 0, 0)[:31])
-		},
-		"no offer": greet,
-		"no memory": func(t testing.TB, sock *net.UnixConn) {
-			greet(t, sock)
-			send(t, sock, frame(wire.Offer, 0, 4096, 4096))
-		},
-		"one byte of memory": func(t testing.TB, sock *net.UnixConn) {
-			greet(t, sock)
-			send(t, sock, frame(wire.Offer, 0, 4096, 4096))
-			send(t, sock, frame(wire.Memory, 0, 0, 0)[:1])
-		},
-	}
-	for name, run := range steps {
-		for _, cancelled := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
-				noLeaks(t)
-				watchdog(t, patience)
-				l, path := rawListen(t)
-				ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-				want := context.DeadlineExceeded
-				if cancelled {
-					ctx, cancel = context.WithCancel(context.Background())
-					want = context.Canceled
-				}
-				defer cancel()
-				result := make(chan error, 1)
-				go func() {
-					_, err := new(shmconn.Dialer).DialContext(ctx, "shm", path)
-					result <- err
-				}()
-				run(t, rawAccept(t, l))
-				if cancelled {
-					cancel()
-				}
-				err := <-result
-				if !errors.Is(err, want) {
-					t.Errorf("error is %v, want %v", err, want)
-				}
-				var timeout net.Error
-				if !errors.As(err, &timeout) || timeout.Timeout() != !cancelled {
-					t.Errorf("Timeout() of %v is not %v", err, !cancelled)
-				}
-			})
-		}
 	}
 }

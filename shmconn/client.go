@@ -59,7 +59,7 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 	size := uint64(d.RingSize)
 	hello := wire.Frame{Version: wire.Version, Kind: wire.Hello, ToClient: size, ToServer: size}
 	if _, err := sock.Write(hello.Encode()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("send hello: %w", err)
 	}
 	frame, err := readFrame(sock, tryRead)
 	if err != nil {
@@ -103,7 +103,7 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 	inlineOutOfBand(sock)
 	if _, err := sock.Write(verdict.Encode()); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, fmt.Errorf("send verdict: %w", err)
 	}
 	return conn, nil
 }
