@@ -17,7 +17,8 @@
 //	p, err := ring.NewProducer(a, b) // end A sends
 //	c, err := ring.NewConsumer(b, a) // end B receives
 //
-// Large copies may go past the caches, by internal/bulk.
+// Large copies may go past the caches, by internal/bulk, and small ones have their
+// cache lines fetched beforehand, by internal/prefetch.
 //
 // The package knows no descriptors and never blocks: it says when the other
 // end must be woken, and how to announce that this end is about to sleep. How

@@ -1,5 +1,7 @@
 package ring
 
+import "github.com/shmconn/shmconn/internal/prefetch"
+
 // A Producer puts bytes into the ring of one end.
 //
 // It is used by one goroutine at a time. Its methods never block.
@@ -29,6 +31,13 @@ const (
 	// Two pages each way keep an idle connection that has carried only small
 	// messages within 32 KiB of memory.
 	quietWindow = 8 << 10
+
+	// prefetchMax is the largest message for which memory ahead of it is
+	// prefetched, and prefetchAhead the distance in bytes: with 512 and 1024
+	// less was gained for 64 B. What is larger takes longer to copy than its
+	// lines to come.
+	prefetchMax   = 1 << 10
+	prefetchAhead = 256
 
 	// windowMessages is how many messages of average size should fit into the
 	// window.
@@ -174,10 +183,20 @@ func (p *Producer) Write(b []byte) (n int, wake bool, err error) {
 		return 0, false, err
 	}
 	b = b[:min(len(b), free)]
+	if len(b) <= prefetchMax {
+		p.prefetch(len(b))
+	}
 	first, second := p.Reserve(len(b))
 	n = p.bypass.copy(first, b[:len(first)])
 	n += p.bypass.copy(second, b[n:])
 	return n, p.Commit(n), nil
+}
+
+// prefetch asks for the memory that a message of n bytes, some messages after
+// the one at hand, will most likely go to.
+func (p *Producer) prefetch(n int) {
+	first, _ := slices(p.data, (p.tail-p.origin+prefetchAhead)&p.mask, n)
+	prefetch.ForWrite(first)
 }
 
 // Announce says that the producer is about to sleep until need bytes, at most
