@@ -124,8 +124,9 @@ const (
 // pieceSize bounds one copy. A copy is a single uninterruptible move, and
 // longer ones would hold up the garbage collector; smaller pieces also let the
 // peer copy the beginning of a large write while its end is still being
-// produced.
-const pieceSize = 64 << 10
+// produced (round trip of 64 KiB: 20 us in one piece, 18 us in pieces of 16 KiB,
+// the same with 8 and 32 KiB; a C program that only copies takes 19 and 15 us).
+const pieceSize = 16 << 10
 
 // Read reads data from the connection. It returns what is there, at least one
 // byte, and waits only when there is nothing. The error is io.EOF when the peer

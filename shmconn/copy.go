@@ -9,9 +9,13 @@ import (
 	"github.com/shmconn/shmconn/internal/race"
 )
 
+// copySize bounds what one call of a reader or a writer is given: mostly a system
+// call, whose cost is spread over more bytes than a copy of pieceSize has.
+const copySize = 64 << 10
+
 // copyBuffers hold the bytes on their way to and from readers and writers that
 // may not touch the ring.
-var copyBuffers = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+var copyBuffers = sync.Pool{New: func() any { return new([copySize]byte) }}
 
 // WriteTo writes to w what arrives on the connection, until EOF, which is no
 // error. A regular file, or another Conn that has room, is given the bytes in
@@ -41,7 +45,7 @@ func (c *Conn) writeCopy(w io.Writer) (int, error) {
 	if err := c.awaitRead(); err != nil { // no buffer while there is nothing
 		return 0, err
 	}
-	buf := copyBuffers.Get().(*[pieceSize]byte)
+	buf := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buf)
 	k, err := c.read(buf[:])
 	if err != nil {
@@ -115,7 +119,7 @@ func (c *Conn) writePiece(write func([]byte) (int, error)) (int, error) {
 		return 0, err
 	}
 	race.Acquire()
-	first, _ := c.in.ring.Peek(min(n, pieceSize))
+	first, _ := c.in.ring.Peek(min(n, copySize))
 	n, err = write(first)
 	c.consumed(c.in.ring.Release(n))
 	if err != nil && err != errNoRoom {
@@ -149,7 +153,7 @@ func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 
 // readCopy writes a copy of what r yields.
 func (c *Conn) readCopy(r io.Reader) (n int, err error) {
-	buf := copyBuffers.Get().(*[pieceSize]byte)
+	buf := copyBuffers.Get().(*[copySize]byte)
 	defer copyBuffers.Put(buf)
 	k, readErr := r.Read(buf[:])
 	if k > 0 {
@@ -193,7 +197,7 @@ func (c *Conn) readPiece(file *os.File, limit *io.LimitedReader) (int, error) {
 	}
 	// The kernel does this copy, which holds up no garbage collection: longer
 	// pieces save system calls, shorter ones let the peer begin earlier.
-	size := min(free, 4*pieceSize)
+	size := min(free, 4*copySize)
 	if limit != nil {
 		if limit.N <= 0 {
 			return 0, io.EOF
