@@ -100,6 +100,7 @@ func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
 		}
 		return newPlainConn(sock, nil, 0), nil
 	}
+	conn.setSpinBudget(d.SpinBudget)
 	inlineOutOfBand(sock)
 	if _, err := sock.Write(verdict.Encode()); err != nil {
 		conn.Close()

@@ -42,6 +42,11 @@ type Dialer struct {
 	// hold, a power of two from 4096 to 1 GiB. The server has the last word.
 	// Zero means the server's default.
 	RingSize int
+
+	// SpinBudget is how long a Read or Write looks at the shared memory before it
+	// sleeps. Zero means 70 us, negative not at all. It concerns this end only;
+	// [ListenConfig] says what it costs.
+	SpinBudget time.Duration
 }
 
 // Dial connects to address with the zero Dialer.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/shmconn/shmconn/internal/doorbell"
 	"github.com/shmconn/shmconn/internal/hangup"
@@ -85,6 +86,9 @@ func (c *Conn) join(e ends, newRinger func() ringer) (err error) {
 	c.out.ring, err = ring.NewProducer(mine, theirs)
 	return err
 }
+
+// setSpinBudget is called before the connection is used.
+func (c *Conn) setSpinBudget(d time.Duration) { c.in.wait.budget, c.out.wait.budget = d, d }
 
 // checkRingSize reports a ring size that cannot be; 0 stands for a default.
 func checkRingSize(size int) error {

@@ -1,6 +1,9 @@
 package shmconn
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // CloseSocket is what closes the socket of a connection.
 var CloseSocket = closeSocket
@@ -11,3 +14,6 @@ func Published(c *Conn) uint64 { return binary.NativeEndian.Uint64(c.theirs) }
 
 // TryReadBareAhead is what reads an accept that a file may follow.
 var TryReadBareAhead = tryReadBareAhead
+
+// SpinBudgets returns how long c's two directions spin.
+func SpinBudgets(c *Conn) (in, out time.Duration) { return c.in.wait.budget, c.out.wait.budget }

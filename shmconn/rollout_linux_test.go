@@ -438,3 +438,27 @@ func TestRingSizes(t *testing.T) {
 		}
 	}
 }
+
+// Each end spins as long as it is configured to.
+func TestSpinBudgets(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, patience)
+	for _, test := range []struct{ server, client time.Duration }{
+		{0, 0},
+		{-1, time.Millisecond},
+		{time.Second, -1},
+	} {
+		l, path := listen(t, "shm", shmconn.ListenConfig{SpinBudget: test.server})
+		d := shmconn.Dialer{SpinBudget: test.client}
+		c, err := d.Dial("shm", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for end, want := range map[net.Conn]time.Duration{c: test.client, accept(t, l): test.server} {
+			if in, out := shmconn.SpinBudgets(shared(t, end)); in != want || out != want {
+				t.Errorf("%+v: spins for %v reading, %v writing, want %v", test, in, out, want)
+			}
+		}
+	}
+}

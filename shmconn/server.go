@@ -177,6 +177,7 @@ func (l *Listener) offer(sock *net.UnixConn, offer wire.Frame) (_ net.Conn, err 
 	if conn, err = m.conn(sock, cred, l.lc.ReceiveFiles, verdict.Files); err != nil {
 		return nil, err
 	}
+	conn.setSpinBudget(l.lc.SpinBudget)
 	account.connected(conn)
 	return conn, nil
 }

@@ -1,6 +1,7 @@
 package shmconn
 
 import (
+	"cmp"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,14 @@ import (
 //     then, and was no faster with spinning. A third of the client's sleeps are
 //     left.
 const (
-	// spinBudget is how long a waiter spins before it sleeps. With 20 us no
-	// side ever saw the other answer, with 70 us both stayed awake.
+	// spinBudget is how long a waiter spins before it sleeps, unless it is told
+	// otherwise. With 20 us no side ever saw the other answer, with 70 us both
+	// stayed awake.
 	spinBudget = 70 * time.Microsecond
+
+	// clockJump is the time between two looks at the clock that only a
+	// preemption explains.
+	clockJump = 70 * time.Microsecond
 
 	// maxSkips bounds how many waits in a row go without a spin.
 	maxSkips = 32
@@ -70,6 +76,7 @@ const (
 // holds the direction.
 type waiter struct {
 	ready    func(uintptr) bool // announces, then checks again; given to the bell
+	budget   time.Duration      // how long it spins, 0 for spinBudget, negative for not at all
 	failures uint               // spins in vain, in a row
 	skips    int                // waits still to come without a spin
 	waits    uint64             // of the whole process when the last wait began
@@ -89,6 +96,9 @@ var cpus struct {
 // spin polls pending for a while and reports whether it has come true, after
 // which pending is not called again.
 func (w *waiter) spin(pending func() bool) bool {
+	if w.budget < 0 {
+		return false
+	}
 	procs := runtime.GOMAXPROCS(0)
 	limit := max(1, procs/2)
 	waits := cpus.waits.Add(1)
@@ -140,6 +150,7 @@ func yield(pending func() bool) bool {
 
 // poll is the spin loop.
 func (w *waiter) poll(pending func() bool, start int64, crowded bool) bool {
+	budget := int64(cmp.Or(w.budget, spinBudget))
 	yields := 0
 	yielded := start - int64(yieldEvery)
 	for last := start; ; {
@@ -150,11 +161,11 @@ func (w *waiter) poll(pending func() bool, start int64, crowded bool) bool {
 			pause.Spin(1)
 		}
 		t := now()
-		if t-last > int64(spinBudget) {
+		if t-last > int64(clockJump) {
 			preempted(t, t-last)
 			return pending()
 		}
-		if t-start > int64(spinBudget) {
+		if t-start > budget {
 			return false
 		}
 		last = t

@@ -3,6 +3,7 @@ package shmconn
 import (
 	"runtime"
 	"testing"
+	"time"
 )
 
 // quietCPUs forgets what other tests have made the process believe.
@@ -124,5 +125,29 @@ func TestPreemptedStopsSpinning(t *testing.T) {
 	preempted(at+2*int64(maxBusy), 1)
 	if pause := cpus.busyFor.Load(); pause != int64(minBusy) {
 		t.Errorf("after a quiet time the pause is %d ns, want %d", pause, minBusy)
+	}
+}
+
+// A waiter without a budget never looks.
+func TestNoSpinBudget(t *testing.T) {
+	if n := spins(&waiter{budget: -1}, 200); n != 0 {
+		t.Errorf("%d of 200 waits spun, want none", n)
+	}
+}
+
+// A longer budget than the default one is used. An attempt that is preempted
+// says nothing.
+func TestLongSpinBudget(t *testing.T) {
+	defer quietCPUs()
+	late := func(budget time.Duration) bool {
+		w := &waiter{budget: budget}
+		quietCPUs()
+		start := now()
+		return w.spin(func() bool { return now()-start > 3*int64(spinBudget) })
+	}
+	for end := time.Now().Add(10 * time.Second); !late(time.Second); {
+		if time.Now().After(end) {
+			t.Fatal("no spin lasted longer than the default budget")
+		}
 	}
 }
