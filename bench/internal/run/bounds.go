@@ -111,7 +111,7 @@ func judge(r *RowResult) []Verdict {
 		got := Ratio(ipc.Samples, shm.Samples, Sample.TimePerOp).Median
 		verdicts = append(verdicts, atLeast(">shmipc", got, 1))
 	}
-	if c := r.Arm(arm.CRing); c != nil {
+	if c := r.Arm(arm.CRing); c != nil && r.Row.Workload == cRingWorkload {
 		got := Ratio(shm.Samples, c.Samples, Sample.TimePerOp).Median
 		verdicts = append(verdicts, atMost(fmt.Sprintf("≤%gxC", maxOfCRing), got, maxOfCRing))
 	}

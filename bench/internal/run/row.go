@@ -106,7 +106,7 @@ func allArms() []string {
 // has reports whether an arm has anything to do in a row.
 func has(name string, r Row) bool {
 	if name == arm.CRing {
-		return r.Workload == cRingWorkload && r.Condition != OneProc
+		return cRingArgs(r) != nil
 	}
 	a, err := arm.ByName(name)
 	return err == nil && a.Does(r.Workload) == nil

@@ -202,7 +202,7 @@ func (r *Runner) open(name string, row Row, result *ArmResult) (side, error) {
 		return nil, fmt.Errorf("skipped: %w", err)
 	}
 	if name == arm.CRing {
-		return r.c, nil
+		return r.c.in(row), nil
 	}
 	idle := work.Kind(row.Workload) == work.KindIdle
 	if idle {
