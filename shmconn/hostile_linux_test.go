@@ -1,6 +1,7 @@
 package shmconn_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -81,6 +82,36 @@ func dead(t testing.TB, c *shmconn.Conn) {
 		}
 		if _, err := c.ReadFrom(readerFunc(func(b []byte) (int, error) { return len(b), nil })); !errors.Is(err, shmconn.ErrCorrupt) {
 			t.Errorf("ReadFrom: %v, want ErrCorrupt", err)
+		}
+	}
+}
+
+// TestFreshMemory shows that a client finds nothing in its memory of what the
+// connections before it have carried.
+func TestFreshMemory(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, patience)
+	const size = 64 << 10
+	l, path := listen(t, "shm", shmconn.ListenConfig{RingSize: size})
+	secret := bytes.Repeat([]byte("secret"), 2000)
+	for range 20 {
+		c, s := connect(t, l, path)
+		for _, end := range []net.Conn{c, s} {
+			if _, err := end.Write(secret); err != nil {
+				t.Fatal(err)
+			}
+			defer end.Close()
+		}
+		c.Close()
+		s.Close()
+
+		p := rawClient(t, rawDial(t, path), size)
+		stranger := accept(t, l)
+		defer stranger.Close()
+		for name, memory := range map[string][]byte{"server's": p.theirs, "client's": p.mine} {
+			if i := bytes.IndexFunc(memory[ring.HeaderSize:], func(r rune) bool { return r != 0 }); i >= 0 {
+				t.Errorf("the %s memory holds %q at offset %d", name, memory[ring.HeaderSize+i:][:6], i)
+			}
 		}
 	}
 }

@@ -17,6 +17,22 @@ def _(peer):
     peer.gone()
 
 
+@established("eof", "signals by the shared descriptions")
+def _(peer):
+    victim, _, _ = struct.unpack("iii", peer.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    for fd in peer.bell, peer.victims_bell, *peer.files:
+        fcntl.fcntl(fd, fcntl.F_SETOWN, victim)
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | fcntl.FASYNC)
+    for n in 1, 1000:
+        peer.send(b"x" * n)
+        assert len(peer.receive(n)) == n
+    peer.my[SEND_CLOSED] = 1
+    peer.ring()
+    assert peer.receive(1) == b""
+    peer.gone()
+
+
 def scribble(want, name):
     """Adds a strategy, which stores something in every round."""
     def add(f):
