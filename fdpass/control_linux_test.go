@@ -70,6 +70,28 @@ func TestParseControl(t *testing.T) {
 	}
 }
 
+// The parser looks at nothing behind the control data: here memory that faults.
+func TestParseControlAtTheEdge(t *testing.T) {
+	page := unix.Getpagesize()
+	mem, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mem)
+	if err := unix.Mprotect(mem[page:], unix.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	whole := encodeControl(unix.SOL_SOCKET, unix.SCM_RIGHTS, int32s(7))
+	for n := range len(whole) {
+		oob := mem[page-n : page]
+		copy(oob, whole)
+		fds, err := parseControl(oob)
+		if cut := n > 0 && n < unix.CmsgLen(4); (err != nil) != cut {
+			t.Errorf("%d bytes of %d: %v, %v", n, len(whole), fds, err)
+		}
+	}
+}
+
 // FuzzParseControl: whatever passes as correct is, byte for byte, what a sender
 // of these descriptors would have encoded.
 func FuzzParseControl(f *testing.F) {

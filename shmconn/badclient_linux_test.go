@@ -13,6 +13,7 @@ import (
 
 	"github.com/shmconn/shmconn/fdpass"
 	"github.com/shmconn/shmconn/internal/wire"
+	"github.com/shmconn/shmconn/memfd"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -160,6 +161,23 @@ var badClients = []struct {
 		receive(t, sock, wire.Offer)
 		takeMemoryFrame(t, sock)
 		send(t, sock, []byte("whatever"))
+		ended(t, sock)
+	}},
+	{"another frame for a verdict, all else in order", "receive verdict", func(t testing.TB, sock *net.UnixConn) {
+		send(t, sock, frame(wire.Hello, 0, 0, 0))
+		receive(t, sock, wire.Greeting)
+		receive(t, sock, wire.Offer)
+		fds, err := fdpass.Receive(sock, make([]byte, wire.FrameSize), 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.FcntlInt(uintptr(fds[1]), unix.F_ADD_SEALS, int(memfd.WriterSealed)); err != nil {
+			t.Fatal(err)
+		}
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+		send(t, sock, frame(wire.Hello, 0, 0, 0))
 		ended(t, sock)
 	}},
 	{"silence instead of a verdict", "receive verdict", func(t testing.TB, sock *net.UnixConn) {

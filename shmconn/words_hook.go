@@ -25,6 +25,7 @@ func (m *mutex) TryLock() bool {
 }
 
 func (m *mutex) Unlock() {
+	explore.Pause(nil)
 	m.locked = false
 	explore.Pause(nil)
 }

@@ -1,6 +1,7 @@
 package hangup
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -282,6 +283,31 @@ func TestDuplicate(t *testing.T) {
 	if len(gone) > 0 {
 		t.Error("a hang-up is reported after Stop and Close")
 	}
+	if n := members(t); n > 0 {
+		t.Errorf("%d sockets are left in the epoll set", n)
+	}
+}
+
+// members returns how many descriptors the watcher's epoll set holds.
+func members(t testing.TB) (n int) {
+	t.Helper()
+	watcher.mu.Lock()
+	defer watcher.mu.Unlock()
+	raw, err := watcher.epoll.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) {
+		var info []byte
+		info, err = os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+		n = strings.Count(string(info), "tfd:")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestClosedSocket cannot be watched, and leaves nothing.

@@ -1,26 +1,14 @@
-package ring
+package mutate
 
-// mutation is a defect put into a copy of the package on purpose.
-type mutation struct {
-	name  string
-	edits []edit
-}
-
-type edit struct{ file, old, new string }
-
-func mutate(name, file, old, new string) mutation {
-	return mutation{name, []edit{{file, old, new}}}
-}
-
-// mutations leave out each check and each wake-up, and swap each pair whose
+// ringMutations leave out each check and each wake-up, and swap each pair whose
 // order matters. The sleeping ends are those of park_test.go.
-var mutations = []mutation{
+var ringMutations = []mutation{
 	// Trust.
 	mutate("accept any head", "producer.go", "if p.tail-h > p.tail-p.head {", "if false {"),
 	mutate("accept a head that goes back", "producer.go", "if p.tail-h > p.tail-p.head {", "if p.tail-h > uint64(len(p.data)) {"),
 	mutate("forget a bad head", "producer.go", "p.failed = true\n", ""),
 	mutate("produce after a violation", "producer.go", "if p.failed {", "if false {"),
-	{"let a close hide a violation", []edit{
+	{"let a close hide a violation", "", []edit{
 		{"producer.go", "if p.failed {\n\t\treturn 0, ErrCorrupt\n\t}\n", ""},
 		{"producer.go", "return 0, ErrReadClosed\n\t}\n", "return 0, ErrReadClosed\n\t}\n\tif p.failed {\n\t\treturn 0, ErrCorrupt\n\t}\n"},
 	}},
@@ -58,11 +46,11 @@ var mutations = []mutation{
 	mutate("never widen the window", "producer.go", "p.window *= 2", "break"),
 	mutate("widen the window by one step only", "producer.go", "for p.tail-p.origin >= p.window {", "if p.tail-p.origin >= p.window {"),
 	mutate("keep the origin to itself", "producer.go", "p.mine.origin.store(p.origin)", ""),
-	{"publish the origin after the tail", []edit{
+	{"publish the origin after the tail", "", []edit{
 		{"producer.go", "p.mine.origin.store(p.origin)", ""},
 		{"producer.go", "p.mine.tail.store(p.tail)\n\t//", "p.mine.tail.store(p.tail)\n\tp.mine.origin.store(p.origin)\n\t//"},
 	}},
-	{"load the origin before the tail", []edit{
+	{"load the origin before the tail", "", []edit{
 		{"consumer.go", "t := c.peer.tail.load()", "o := c.peer.origin.load()\n\tt := c.peer.tail.load()"},
 		{"consumer.go", "c.origin = c.peer.origin.load()", "c.origin = o"},
 	}},

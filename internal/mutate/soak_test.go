@@ -1,0 +1,3 @@
+package mutate
+
+import _ "github.com/shmconn/shmconn/internal/soak" // the flag -soak
