@@ -47,6 +47,19 @@ type Dialer struct {
 	// sleeps. Zero means 70 us, negative not at all. It concerns this end only;
 	// [ListenConfig] says what it costs.
 	SpinBudget time.Duration
+
+	// LocalPath, if not nil, says which addresses live on this machine. It is
+	// asked about every address of a network other than "unix" and "shm", before
+	// anything is dialled. If ok is true, network "unix" is dialled at path
+	// instead: shared memory if the server there offers it, or the plain socket.
+	// If ok is false, and for the zero value, package net dials the address. So
+	// the same code reaches a server on this machine and, after it has moved, on
+	// another one.
+	//
+	// A path that cannot be dialled is an error, as an address that nobody
+	// listens at is: whoever looks for others, as a load balancer does, goes on
+	// with those. LocalPath may be called by several goroutines at once.
+	LocalPath func(network, address string) (path string, ok bool)
 }
 
 // Dial connects to address with the zero Dialer.
@@ -66,7 +79,8 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // out that a server offers none; that is remembered for a minute for the same
 // socket file. With network "shm" it is a *Conn or an error, which for a server
 // that offers none comes after 5 seconds, or as soon as it says something else.
-// Any other network is handed to package net unchanged.
+// Any other network is handed to package net unchanged, but for the addresses
+// that LocalPath knows.
 //
 // A connection over a plain unix socket has CloseRead and CloseWrite, but is not
 // always a *net.UnixConn: bytes that arrived while the ends found out about each
@@ -79,7 +93,11 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // Dialer's own, are timeouts.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "unix" && network != "shm" {
-		return d.NetDialer.DialContext(ctx, network, address)
+		path, ok := d.localPath(network, address)
+		if !ok {
+			return d.NetDialer.DialContext(ctx, network, address)
+		}
+		network, address = "unix", path
 	}
 	if d.NetDialer.Timeout > 0 || !d.NetDialer.Deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -91,6 +109,14 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		return nil, dialError(address, err)
 	}
 	return conn, nil
+}
+
+// localPath asks LocalPath, if there is one.
+func (d *Dialer) localPath(network, address string) (path string, ok bool) {
+	if d.LocalPath == nil {
+		return "", false
+	}
+	return d.LocalPath(network, address)
 }
 
 // withTimeout applies the limits of the inner dialer, which package net applies
@@ -107,7 +133,7 @@ func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.Canc
 
 // DialTarget connects to a gRPC target, for grpc.WithContextDialer:
 // "unix:///path", "unix:path", "unix-abstract:name" and "/path" dial network
-// "unix", anything else is a TCP address.
+// "unix", anything else is a TCP address, about which LocalPath is asked.
 func (d *Dialer) DialTarget(ctx context.Context, target string) (net.Conn, error) {
 	if name, ok := strings.CutPrefix(target, "unix-abstract:"); ok {
 		return d.DialContext(ctx, "unix", "@"+name)
