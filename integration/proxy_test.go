@@ -19,16 +19,44 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // and returns how to reach it, by shared memory and nothing else.
 func startProxy(t *testing.T, path string) dialFunc {
 	t.Helper()
+	socket := filepath.Join(peer.Dir(t), "s")
+	runProxy(t, "shm:"+socket, "plain:"+path)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(shmconn.Dialer).DialContext(ctx, "shm", socket)
+	}
+	awaitServer(t, dial)
+	return dial
+}
+
+// startProxies puts two proxies before it, one for each end of the shared
+// memory, and returns a plain unix socket.
+func startProxies(t *testing.T, path string) (plain string) {
+	t.Helper()
 	dir := peer.Dir(t)
-	program, socket := filepath.Join(dir, "shmconn"), filepath.Join(dir, "s")
+	shm, plain := filepath.Join(dir, "shm"), filepath.Join(dir, "plain")
+	runProxy(t, "shm:"+shm, "plain:"+path)
+	runProxy(t, "plain:"+plain, "shm:"+shm)
+	for network, path := range map[string]string{"shm": shm, "unix": plain} {
+		awaitServer(t, func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(shmconn.Dialer).DialContext(ctx, network, path)
+		})
+	}
+	return plain
+}
+
+// runProxy runs "shmconn proxy" from one address to another.
+func runProxy(t *testing.T, from, to string) {
+	t.Helper()
+	program := filepath.Join(peer.Dir(t), "shmconn")
 	build := exec.Command("go", "build", "-o", program, "github.com/shmconn/shmconn/cmd/shmconn")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	peer.Run(t, syscall.SIGTERM, exec.Command(program, "proxy", "shm:"+socket, "plain:"+path))
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(shmconn.Dialer).DialContext(ctx, "shm", socket)
-	}
+	peer.Run(t, syscall.SIGTERM, exec.Command(program, "proxy", from, to))
+}
+
+func awaitServer(t *testing.T, dial dialFunc) {
+	t.Helper()
 	peer.Eventually(t, "the proxy listens", func() bool {
 		conn, err := dial(t.Context(), "", "")
 		if err == nil {
@@ -36,5 +64,4 @@ func startProxy(t *testing.T, path string) dialFunc {
 		}
 		return err == nil
 	})
-	return dial
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,39 @@ func startRedis(t *testing.T) (path string) {
 		return err == nil
 	})
 	return path
+}
+
+// TestRedisBenchmark has Redis' own load generator at one end of two proxies with
+// shared memory between them, and its server at the other.
+func TestRedisBenchmark(t *testing.T) {
+	benchmark := peer.Find(t, "redis-benchmark", "redis-tools")
+	path := startProxies(t, startRedis(t))
+	for _, args := range []string{
+		"-n 20000 -c 50",              // as it comes, but for the number
+		"-n 50000 -c 10 -P 16 -r 100", // pipelines
+		"-n 2000 -c 4 -d 100000 -t set,get",
+	} {
+		t.Run(args, func(t *testing.T) {
+			all := append(strings.Fields(args), "-s", path, "--csv")
+			if !strings.Contains(args, "-t ") {
+				all = append(all, "-t", "ping,set,get,incr,lpush,lrange_100,mset")
+			}
+			out, err := exec.CommandContext(peer.Context(t), benchmark, all...).CombinedOutput()
+			if err != nil || strings.Contains(string(out), "rror") {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			results := 0
+			for line := range strings.Lines(string(out)) {
+				cells := strings.Split(line, ",")
+				if rate, err := strconv.ParseFloat(strings.Trim(cells[min(1, len(cells)-1)], `"`), 64); err == nil && rate > 0 {
+					results++
+				}
+			}
+			if results < 2 {
+				t.Errorf("%d results in\n%s", results, out)
+			}
+		})
+	}
 }
 
 // TestRedis has the server of the Redis project behind the proxy.
