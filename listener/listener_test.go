@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,6 +190,64 @@ func TestLateSuccess(t *testing.T) {
 		t.Errorf("reported %v, want context.DeadlineExceeded", err)
 	}
 	wantStats(t, l, listener.Stats{Accepted: 1, Failed: 1})
+}
+
+// TestSlowDeadline: nobody gets the connection, or hears of it, while its
+// deadline is still being set because the time is up.
+func TestSlowDeadline(t *testing.T) {
+	noLeaks(t)
+	slow := &slowDeadline{begun: make(chan struct{})}
+	up := func(_ context.Context, c net.Conn) (net.Conn, error) {
+		<-slow.begun
+		return c, nil
+	}
+	reports := make(chan error, 1)
+	l := listener.New(slowDeadlines{listenUnix(t), slow}, up, listener.Config{
+		Timeout: time.Millisecond,
+		OnError: func(_ net.Conn, err error) {
+			if !slow.ended.Load() {
+				err = errors.New("reported while the deadline is being set")
+			}
+			reports <- err
+		},
+	})
+	defer l.Close()
+	dial(t, l, "")
+	if err := receive(t, reports); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// slowDeadlines is a listener whose connections take their time over SetDeadline.
+type slowDeadlines struct {
+	net.Listener
+	state *slowDeadline
+}
+
+func (l slowDeadlines) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return slowConn{c, l.state}, nil
+}
+
+type slowDeadline struct {
+	begun chan struct{}
+	ended atomic.Bool
+}
+
+type slowConn struct {
+	net.Conn
+	state *slowDeadline
+}
+
+func (c slowConn) SetDeadline(t time.Time) error {
+	close(c.state.begun)
+	// Who does not wait for the end of this has time to go wrong.
+	time.Sleep(20 * time.Millisecond)
+	c.state.ended.Store(true)
+	return c.Conn.SetDeadline(t)
 }
 
 // TestDeadlineDoesNotLeak lets upgrades end at about the moment at which

@@ -127,6 +127,26 @@ func TestExploreCloseWrite(t *testing.T) {
 	})
 }
 
+// A reader, asleep or not, comes to its end when the peer stops writing, and no
+// byte follows it, though a Write was under way.
+func TestExploreCloseWriteReader(t *testing.T) {
+	exploreConns(t, func(x *explore.Explorer, a, b *Conn) func() {
+		src, dst := &tracer{x: x, c: a}, &tracer{x: x, c: b}
+		x.Go(func() {
+			if err := src.send(1); err != nil {
+				src.want(err, syscall.EPIPE)
+			}
+		})
+		x.Go(func() { a.CloseWrite() })
+		x.Go(func() { dst.want(dst.drain(exploredRing), io.EOF) })
+		return func() {
+			if dst.got != src.sent {
+				x.Problem("received %d bytes of %d", dst.got, src.sent)
+			}
+		}
+	})
+}
+
 // Close ends whatever its own end is at, releases the memory when the last has
 // left, and the peer finds what was sent before the end.
 func TestExploreClose(t *testing.T) {
@@ -145,6 +165,21 @@ func TestExploreClose(t *testing.T) {
 				x.Problem("memory is still mapped")
 			}
 		}
+	})
+}
+
+// A reader whose own end is closed hears of that, and not of what the peer does
+// in answer.
+func TestExploreCloseAnswered(t *testing.T) {
+	exploreConns(t, func(x *explore.Explorer, a, b *Conn) func() {
+		near, far := &tracer{x: x, c: a}, &tracer{x: x, c: b}
+		x.Go(func() { near.want(near.receive(1), net.ErrClosed) })
+		x.Go(func() { a.Close() })
+		x.Go(func() {
+			far.want(far.receive(1), io.EOF)
+			b.Close()
+		})
+		return func() {}
 	})
 }
 

@@ -188,6 +188,18 @@ func TestNoEdgeLost(t *testing.T) {
 	})
 }
 
+// TestCreateCloseOnExec keeps children from ringing.
+func TestCreateCloseOnExec(t *testing.T) {
+	fd, err := Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("flags are %#x, %v; want FD_CLOEXEC", flags, err)
+	}
+}
+
 // TestCountNeverMoves is what makes reading the doorbell superfluous.
 func TestCountNeverMoves(t *testing.T) {
 	_, fd := newBell(t)

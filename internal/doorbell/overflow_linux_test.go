@@ -38,6 +38,31 @@ func TestRingBlocked(t *testing.T) {
 	r.Close()
 }
 
+// TestRingBlockedEachTime finds the counter full at each of several rings.
+func TestRingBlockedEachTime(t *testing.T) {
+	fd, err := Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	r := newRinger(t, fd)
+	one := make([]byte, 8)
+	binary.NativeEndian.PutUint64(one, 1)
+	for i := range 3 {
+		if i > 0 { // it has been emptied
+			if _, err := unix.Write(fd, one); err != nil {
+				t.Fatal(err)
+			}
+		}
+		overflow(t, fd)
+		within(t, patience, "Ring", func() {
+			if err := r.Ring(); err != ErrBlocked {
+				t.Errorf("ring %d: %v, want ErrBlocked", i, err)
+			}
+		})
+	}
+}
+
 // TestRingBlockedAgain fills the counter whenever it has been emptied.
 func TestRingBlockedAgain(t *testing.T) {
 	fd, err := Create()

@@ -160,6 +160,17 @@ func unused(t *testing.T) {
 	}
 }
 
+// TestIdleTimerInUse has the timer that closes what is idle fire just after the
+// next watch has begun.
+func TestIdleTimerInUse(t *testing.T) {
+	near, far := pair(t)
+	gone, w := watch(t, near)
+	defer w.Stop()
+	closeIdle()
+	far.Close()
+	await(t, gone)
+}
+
 // TestUnused has neither descriptor nor goroutine for long while nothing is
 // watched.
 func TestUnused(t *testing.T) {

@@ -94,4 +94,11 @@ var connMutations = []mutation{
 	caught("TestExploreClose.*", "release before others may", "close.go", "\tc.status.Or(stReleasable)\n\tc.release()\n", "\tc.release()\n\tc.status.Or(stReleasable)\n"),
 	caught("TestMaxConns|TestListenerStats", "keep the account", "close.go", "\tc.account.close(c, c.in.total, c.out.total)\n", ""),
 	caught("TestMaxConns|TestErrorsLikeUnixConn|TestSoakConnectClose", "keep the peer's doorbell", "close.go", "\tcloseFD(c.peerBell)\n", ""),
+
+	// What a caller sees.
+	caught("TestExploreCloseWriteReader", "end the writing in the middle of a Write", "close.go", "\tc.out.mu.Lock() // no byte may follow the announced end\n\tdefer c.leave(&c.out.mu)\n", ""),
+	caught("TestExploreCloseAnswered", "an answer to one's own Close is the peer's", "conn.go", "\tif closed := c.usable(); closed != nil {\n\t\treturn closed\n\t}\n\treturn err", "\treturn err"),
+	caught("TestExploreCloseWriteReader", "sleep through the end", "wait.go", "return n > 0 || err != nil\n}\n\n// spacePending", "_ = err\n\treturn n > 0\n}\n\n// spacePending"),
+	caught("TestFarDeadline", "no deadline in the far future", "deadline.go", "if at < 0 { // overflow", "if at == 0 { // overflow"),
+	caught("TestWriteToFullPipe", "give the ring to any file", "copy.go", "if isRegular(w) {", "if w != nil {"),
 }

@@ -54,6 +54,7 @@ var lists = []list{
 	{"internal/wire", true, wireMutations},
 	{"internal/doorbell", true, doorbellMutations},
 	{"internal/hangup", true, hangupMutations},
+	{"listener", false, listenerMutations},
 	{"ring", false, ringMutations},
 	{"shmconn", false, connMutations},
 	{"shmconn", false, handshakeMutations},
