@@ -25,7 +25,9 @@ type Listener struct {
 	shared   atomic.Bool // somebody else may have inner's socket
 	ledger   *ledger
 	accepted struct{ shared, plain atomic.Uint64 } // by the application
-	refused  atomic.Uint64
+	// Each client whose handshake has failed is counted in one of these, unless
+	// it was displaced.
+	refused, failures atomic.Uint64
 
 	path   string      // of the socket file that Close removes, or empty
 	file   fs.FileInfo // which file that is
@@ -46,8 +48,12 @@ func newListener(inner net.Listener, lc *ListenConfig, strict bool) *Listener {
 
 // failed is told of each client whose handshake has failed, or was displaced.
 func (l *Listener) failed(conn net.Conn, err error) {
-	if (errors.Is(err, errUnauthorized) || errors.Is(err, ErrLimit)) && !errors.Is(err, listener.ErrEvicted) {
+	switch {
+	case errors.Is(err, listener.ErrEvicted):
+	case errors.Is(err, errUnauthorized), errors.Is(err, ErrLimit):
 		l.refused.Add(1)
+	default:
+		l.failures.Add(1)
 	}
 	l.log(conn, "client refused", err)
 	if sock, ok := conn.(*net.UnixConn); ok {
@@ -140,10 +146,17 @@ type ListenerStats struct {
 // one, not as of one moment. It costs as much as a call of [Conn.Stats] for each
 // open connection, and those who use them nothing.
 func (l *Listener) Stats() ListenerStats {
-	s := ListenerStats{Shared: l.accepted.shared.Load(), Plain: l.accepted.plain.Load(), Refused: l.refused.Load()}
 	upgrades := l.upgraded.Stats()
-	s.Accepted, s.Failed, s.Evicted = upgrades.Accepted, upgrades.Failed-s.Refused, upgrades.Evicted
-	s.Pending, s.Ready = upgrades.Pending, upgrades.Ready
+	s := ListenerStats{
+		Accepted: upgrades.Accepted,
+		Shared:   l.accepted.shared.Load(),
+		Plain:    l.accepted.plain.Load(),
+		Refused:  l.refused.Load(),
+		Failed:   l.failures.Load(),
+		Evicted:  upgrades.Evicted,
+		Pending:  upgrades.Pending,
+		Ready:    upgrades.Ready,
+	}
 	l.ledger.fill(&s)
 	return s
 }
