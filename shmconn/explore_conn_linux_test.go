@@ -168,6 +168,26 @@ func TestExploreClose(t *testing.T) {
 	})
 }
 
+// A reader, asleep or not, comes to its end when the peer closes, and no byte
+// follows it, though a Write was under way.
+func TestExploreCloseReader(t *testing.T) {
+	exploreConns(t, func(x *explore.Explorer, a, b *Conn) func() {
+		src, dst := &tracer{x: x, c: a}, &tracer{x: x, c: b}
+		x.Go(func() {
+			if err := src.send(1); err != nil {
+				src.want(err, net.ErrClosed)
+			}
+		})
+		x.Go(func() { a.Close() })
+		x.Go(func() { dst.want(dst.drain(exploredRing), io.EOF) })
+		return func() {
+			if dst.got != src.sent {
+				x.Problem("received %d bytes of %d", dst.got, src.sent)
+			}
+		}
+	})
+}
+
 // A reader whose own end is closed hears of that, and not of what the peer does
 // in answer.
 func TestExploreCloseAnswered(t *testing.T) {

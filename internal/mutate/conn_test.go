@@ -97,6 +97,7 @@ var connMutations = []mutation{
 
 	// What a caller sees.
 	caught("TestExploreCloseWriteReader", "end the writing in the middle of a Write", "close.go", "\tc.out.mu.Lock() // no byte may follow the announced end\n\tdefer c.leave(&c.out.mu)\n", ""),
+	caught("TestExploreCloseReader", "close in the middle of a Write", "close.go", "\tc.out.mu.Lock()\n\tc.announce((*ring.Producer).CloseWrite, (*ring.Consumer).CloseRead)\n\tc.out.mu.Unlock()\n", "\tc.announce((*ring.Producer).CloseWrite, (*ring.Consumer).CloseRead)\n"),
 	caught("TestExploreCloseAnswered", "an answer to one's own Close is the peer's", "conn.go", "\tif closed := c.usable(); closed != nil {\n\t\treturn closed\n\t}\n\treturn err", "\treturn err"),
 	caught("TestExploreCloseWriteReader", "sleep through the end", "wait.go", "return n > 0 || err != nil\n}\n\n// spacePending", "_ = err\n\treturn n > 0\n}\n\n// spacePending"),
 	caught("TestFarDeadline", "no deadline in the far future", "deadline.go", "if at < 0 { // overflow", "if at == 0 { // overflow"),
