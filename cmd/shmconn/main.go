@@ -5,6 +5,7 @@
 //
 //	shmconn proxy LISTEN CONNECT    forward connections between sockets and shared memory
 //	shmconn cat ADDRESS             connect standard input and output, like nc -U
+//	shmconn stat SOCKET             show what a listener is carrying
 //	shmconn doctor                  check whether this machine can share memory, and say what to do
 //
 // shmconn COMMAND -h describes a command. The exit code is 0 on success, 1 on failure and 2 when the
@@ -31,7 +32,7 @@ type command struct {
 
 // commands returns all commands, in the order in which they are listed.
 func commands() []*command {
-	return []*command{proxyCommand, catCommand, doctorCommand}
+	return []*command{proxyCommand, catCommand, statCommand, doctorCommand}
 }
 
 // usageError is an error of the command line.
