@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,45 +15,43 @@ import (
 	"github.com/shmconn/shmconn/shmconn"
 )
 
-// TestStat looks, from a process of its own, at this one, which has a connection over shared memory
-// with a third process and a plain one.
+// TestStat looks at a proxy, which has a connection over shared memory and a plain one, by a process
+// of its own.
 func TestStat(t *testing.T) {
+	backend, err := net.Listen("unix", filepath.Join(t.TempDir(), "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
 	for _, path := range []string{filepath.Join(t.TempDir(), "s"), fmt.Sprintf("@shmconn-test-%d", os.Getpid())} {
-		lc := shmconn.ListenConfig{RingSize: 8192}
-		l, err := lc.Listen(context.Background(), "unix", path)
-		if err != nil {
-			t.Fatal(err)
+		proxy, _ := startProxy(t, "unix:"+path, "plain:"+backend.Addr().String())
+		// Over each connection 1000 bytes go to the backend and 10 come back.
+		use := func(dial func(network, address string) (net.Conn, error)) net.Conn {
+			t.Helper()
+			client, err := dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server, err := backend.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { server.Close() })
+			for _, way := range []struct {
+				from, to net.Conn
+				bytes    int
+			}{{client, server, 1000}, {server, client, 10}} {
+				if _, err := way.from.Write(make([]byte, way.bytes)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(way.to, make([]byte, way.bytes)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return client
 		}
-		defer l.Close()
-		cat := program(t, "cat", "shm:"+path)
-		in, err := cat.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cat.Start(); err != nil {
-			t.Fatal(err)
-		}
-		conn, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		plain, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		far, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := in.Write(make([]byte, 1000)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(conn, make([]byte, 1000)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Write(make([]byte, 10)); err != nil {
-			t.Fatal(err)
-		}
+		defer use((&shmconn.Dialer{RingSize: 8192}).Dial).Close()
+		defer use(net.Dial).Close()
 
 		r := runProgram(t, "", "stat", "-json", path)
 		var got listening
@@ -62,32 +59,24 @@ func TestStat(t *testing.T) {
 			t.Fatalf("exit code %d, %v\n%s%s", r.code, err, r.stdout, r.stderr)
 		}
 		if len(got.Processes) != 1 {
-			t.Fatalf("processes %+v, want this one", got.Processes)
+			t.Fatalf("want one process\n%s", r.stdout)
 		}
 		p := got.Processes[0]
-		if got.Socket != path || p.PID != os.Getpid() || !p.Listens || p.Connections != 2 || len(p.Shared) != 1 {
-			t.Fatalf("%+v", got)
+		if got.Socket != path || p.PID != proxy.Process.Pid || !p.Listens || p.Connections != 2 || len(p.Shared) != 1 {
+			t.Fatalf("want the proxy with two connections, one shared\n%s", r.stdout)
 		}
 		if s := p.Shared[0]; s.RingToClient != 8192 || s.Sent == nil || *s.Sent != 10 || s.Received == nil || *s.Received != 1000 {
-			t.Errorf("shared %s, want a ring of 8192 bytes, 10 sent, 1000 received", r.stdout)
+			t.Errorf("want a ring of 8192 bytes, 10 sent, 1000 received\n%s", r.stdout)
 		}
 		r = runProgram(t, "", "stat", path)
 		for _, want := range []string{
-			fmt.Sprintf("process %d (", os.Getpid()),
+			fmt.Sprintf("process %d (", p.PID),
 			") listens at " + path + ": 2 connections, 1 over shared memory\n",
 			"8192", "1000",
 		} {
 			if !strings.Contains(r.stdout, want) {
 				t.Errorf("no %q in\n%s", want, r.stdout)
 			}
-		}
-
-		in.Close()
-		conn.Close()
-		plain.Close()
-		far.Close()
-		if err := cat.Wait(); err != nil {
-			t.Error(err)
 		}
 	}
 }
