@@ -15,7 +15,7 @@ The outcome is what the victim must report, given that it sends back all it rece
 read and write half a second: words of refused, eof, reset, pipe, corrupt, timeout, joined by "|".
 """
 
-import array, ctypes, errno, fcntl, mmap, os, random, secrets, select, signal, socket, struct, sys, tempfile, time, traceback
+import array, ctypes, errno, fcntl, mmap, os, random, secrets, select, signal, socket, struct, sys, tempfile, threading, time, traceback
 
 # Section 4: frames.
 MAGIC = b"\xf5shmconn"
@@ -89,6 +89,16 @@ def gone(sock, within=8):
     sock.close()
 
 
+LOCK = threading.Lock()
+
+
+def fence():
+    """Has the stores before it seen before the loads after it are made, as section 10 asks for: what
+    takes a lock is a full barrier on x86, while Python's own steps may take less time than a store."""
+    with LOCK:
+        pass
+
+
 class Peer:
     """An established connection, seen from the end that breaks the rules."""
 
@@ -113,6 +123,7 @@ class Peer:
     def publish(self, n, ring=True):
         old, self.tail = self.tail, (self.tail + n) & M64
         self.my[TAIL] = self.tail
+        fence()
         if ring and (self.tail - self.their[DATA_EVENT] - 1) & M64 < n:
             self.ring()
 
@@ -125,6 +136,7 @@ class Peer:
         got, end = b"", time.monotonic() + within
         while len(got) < n:
             self.my[DATA_EVENT] = self.head
+            fence()
             closed = self.their[SEND_CLOSED]
             k = min((self.their[TAIL] - self.head) & M64, n - len(got))
             if k == 0:
@@ -135,6 +147,7 @@ class Peer:
             got += bytes(self.theirs[4096 + (self.head + i - self.their[ORIGIN]) % CAP] for i in range(k))
             old, self.head = self.head, self.head + k
             self.my[HEAD] = self.head
+            fence()
             if (self.head - self.their[SPACE_EVENT] - 1) & M64 < k:
                 self.ring()
         return got
