@@ -128,7 +128,11 @@ func TestUsageOfPid(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// It may not have run yet.
 	u, err := UsageOfPid(cmd.Process.Pid)
+	for end := time.Now().Add(30 * time.Second); err == nil && u.CPU <= 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		u, err = UsageOfPid(cmd.Process.Pid)
+	}
 	if err != nil || u.CPU <= 0 {
 		t.Errorf("UsageOfPid = %+v, %v", u, err)
 	}
