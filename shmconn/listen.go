@@ -215,9 +215,12 @@ func (lc *ListenConfig) listenLocal(ctx context.Context, strict bool, path strin
 
 // NewListener returns a *[Listener] that serves the connections of inner, which it
 // owns, as network "unix" does; connections that are not over unix sockets are
-// passed on as they are, or refused if Authorize is set. It is for sockets that were inherited or activated. It
-// never removes the socket's file; inner may. lc may be nil; NewListener panics
-// if its ring sizes or limits cannot be.
+// passed on as they are, or refused if Authorize is set. lc may be nil;
+// NewListener panics if its ring sizes or limits cannot be.
+//
+// It is for sockets that were inherited or activated. Others may have such a
+// socket, too, so that its Close is that of a socket that File has shared; and
+// it never removes the socket's file, but inner may.
 func NewListener(inner net.Listener, lc *ListenConfig) net.Listener {
 	if lc == nil {
 		lc = new(ListenConfig)
@@ -225,5 +228,7 @@ func NewListener(inner net.Listener, lc *ListenConfig) net.Listener {
 	if err := lc.check(); err != nil {
 		panic("shmconn: NewListener: " + err.Error())
 	}
-	return newListener(inner, lc, false)
+	l := newListener(inner, lc, false)
+	l.shared.Store(true)
+	return l
 }

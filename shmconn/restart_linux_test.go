@@ -251,12 +251,13 @@ func TestSharingOthers(t *testing.T) {
 
 // TestCloseSharedSocket closes listeners with a client in mid-handshake. It is
 // served if the socket is shared, since nobody else can serve it then, and not
-// if it is not.
+// if it is not. Whoever passed an inherited socket on may still have it.
 func TestCloseSharedSocket(t *testing.T) {
 	noLeaks(t)
 	watchdog(t, patience)
 	for name, share := range map[string]func(l net.Listener) error{
 		"not shared": nil,
+		"inherited":  func(l net.Listener) error { return nil },
 		"File": func(l net.Listener) error {
 			file, err := l.(interface{ File() (*os.File, error) }).File()
 			if err == nil {
@@ -271,6 +272,9 @@ func TestCloseSharedSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, path := listen(t, "unix", shmconn.ListenConfig{})
+			if name == "inherited" {
+				l, path = inherit(t)
+			}
 			sock := rawDial(t, path)
 			receive(t, sock, wire.Greeting)
 			if share != nil {
@@ -299,4 +303,16 @@ func TestCloseSharedSocket(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inherit makes a listener of a socket that somebody else listens on.
+func inherit(t testing.TB) (l net.Listener, path string) {
+	path = socketPath(t)
+	inner, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = shmconn.NewListener(inner, nil)
+	t.Cleanup(func() { l.Close() })
+	return l, path
 }

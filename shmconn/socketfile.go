@@ -33,8 +33,9 @@ func (l *Listener) own(inner *net.UnixListener, path string, mode fs.FileMode) e
 // net.ErrClosed, handshakes under way are cancelled, connections that have been
 // accepted are not affected. It removes the socket file if it is still ours.
 //
-// If the socket was shared by File or SyscallConn, handshakes under way go on
-// and Accept returns what comes of them before it fails.
+// If the socket was shared by File or SyscallConn, or came from somewhere else
+// by NewListener, handshakes under way go on and Accept returns what comes of
+// them before it fails, for up to ListenConfig.HandshakeTimeout.
 func (l *Listener) Close() error {
 	// While the socket is open the kernel keeps its file's inode, whose
 	// number cannot be given to another file before the comparison.
