@@ -254,38 +254,46 @@ func TestSharingOthers(t *testing.T) {
 // if it is not. Whoever passed an inherited socket on may still have it.
 func TestCloseSharedSocket(t *testing.T) {
 	noLeaks(t)
-	watchdog(t, patience)
-	for name, share := range map[string]func(l net.Listener) error{
-		"not shared": nil,
-		"inherited":  func(l net.Listener) error { return nil },
-		"File": func(l net.Listener) error {
-			file, err := l.(interface{ File() (*os.File, error) }).File()
-			if err == nil {
-				err = file.Close()
-			}
-			return err
+	watchdog(t, 2*patience)
+	lc := shmconn.ListenConfig{HandshakeTimeout: time.Hour} // Close alone ends a handshake
+	for name, open := range map[string]func(t testing.TB) (l net.Listener, path string){
+		"not shared": func(t testing.TB) (net.Listener, string) {
+			return listen(t, "unix", lc)
 		},
-		"SyscallConn": func(l net.Listener) error {
-			_, err := l.(syscall.Conn).SyscallConn()
-			return err
+		"inherited": func(t testing.TB) (net.Listener, string) {
+			path := socketPath(t)
+			inner, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return shmconn.NewListener(inner, &lc), path
+		},
+		"File": func(t testing.TB) (net.Listener, string) {
+			l, path := listen(t, "unix", lc)
+			file, err := l.(interface{ File() (*os.File, error) }).File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			file.Close()
+			return l, path
+		},
+		"SyscallConn": func(t testing.TB) (net.Listener, string) {
+			l, path := listen(t, "unix", lc)
+			if _, err := l.(syscall.Conn).SyscallConn(); err != nil {
+				t.Fatal(err)
+			}
+			return l, path
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, path := listen(t, "unix", shmconn.ListenConfig{})
-			if name == "inherited" {
-				l, path = inherit(t)
-			}
+			l, path := open(t)
+			defer l.Close()
 			sock := rawDial(t, path)
 			receive(t, sock, wire.Greeting)
-			if share != nil {
-				if err := share(l); err != nil {
-					t.Fatal(err)
-				}
-			}
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if share == nil {
+			if name == "not shared" {
 				ended(t, sock)
 			} else {
 				send(t, sock, frame(wire.Hello, wire.OK, 4096, 4096))
@@ -303,16 +311,4 @@ func TestCloseSharedSocket(t *testing.T) {
 			}
 		})
 	}
-}
-
-// inherit makes a listener of a socket that somebody else listens on.
-func inherit(t testing.TB) (l net.Listener, path string) {
-	path = socketPath(t)
-	inner, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l = shmconn.NewListener(inner, nil)
-	t.Cleanup(func() { l.Close() })
-	return l, path
 }

@@ -102,4 +102,9 @@ var connMutations = []mutation{
 	caught("TestExploreCloseWriteReader", "sleep through the end", "wait.go", "return n > 0 || err != nil\n}\n\n// spacePending", "_ = err\n\treturn n > 0\n}\n\n// spacePending"),
 	caught("TestFarDeadline", "no deadline in the far future", "deadline.go", "if at < 0 { // overflow", "if at == 0 { // overflow"),
 	caught("TestWriteToFullPipe", "give the ring to any file", "copy.go", "if isRegular(w) {", "if w != nil {"),
+
+	// Handing a socket over.
+	caught("TestCloseSharedSocket", "lose the clients of an inherited socket", "listen.go", "\tl.shared.Store(true)\n", ""),
+	caught("TestCloseSharedSocket", "lose the clients of a shared socket", "socketfile.go", "if l.shared.Load() {", "if false {"),
+	caught("TestCloseSharedSocket", "let handshakes delay every Close", "socketfile.go", "if l.shared.Load() {", "if true {"),
 }
