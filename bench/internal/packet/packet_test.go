@@ -1,7 +1,9 @@
 package packet
 
 import (
+	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"os/exec"
 	"testing"
 	"time"
@@ -37,9 +39,21 @@ func TestMeasure(t *testing.T) {
 }
 
 func TestSum(t *testing.T) {
-	b := make([]byte, 96)
-	b[0], b[40], b[88] = 1, 2, 4 // low bytes of words 0, 5 and 11
-	if got := sum(b); got != 7 {
-		t.Errorf("sum = %d, want 7", got)
+	rng := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 4096)
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	for n := 0; n <= len(b); n += 32 {
+		want := uint64(0)
+		for i := 0; i < n; i += 8 {
+			want += binary.LittleEndian.Uint64(b[i:])
+		}
+		if got := sum(b[:n]); got != want {
+			t.Errorf("sum of %d bytes = %#x, want %#x", n, got, want)
+		}
+		if got := sumWords(b[:n]); got != want {
+			t.Errorf("sumWords of %d bytes = %#x, want %#x", n, got, want)
+		}
 	}
 }
