@@ -32,7 +32,8 @@ type ListenConfig struct {
 	// flight. Zero means 4 MiB, on 32-bit systems 256 KiB.
 	RingSize int
 
-	// MaxRingSize bounds what a client may ask for. Zero means RingSize.
+	// MaxRingSize bounds every ring, whatever a client asks for, and RingSize
+	// with it. Zero means RingSize.
 	MaxRingSize int
 
 	// SpinBudget is how long a Read or Write that has to wait looks at the

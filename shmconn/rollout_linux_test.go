@@ -420,6 +420,7 @@ func TestRingSizes(t *testing.T) {
 		{4096, 32768, 16384, 16384},
 		{4096, 32768, 65536, 32768},
 		{0, 0, 4096, 4096},
+		{0, 65536, 0, 65536},
 	} {
 		l, path := listen(t, "shm", shmconn.ListenConfig{RingSize: test.server, MaxRingSize: test.limit})
 		d := shmconn.Dialer{RingSize: test.client}

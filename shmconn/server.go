@@ -109,10 +109,11 @@ func (lc *ListenConfig) sizes(hello wire.Frame, offer *wire.Frame) (wire.Status,
 		if err := checkRingSize(int(d.want)); err != nil {
 			return wire.BadRequest, err
 		}
-		*d.given = uint64(lc.ringSize())
-		if d.want != 0 {
-			*d.given = min(d.want, uint64(lc.maxRingSize()))
+		size := d.want
+		if size == 0 {
+			size = uint64(lc.ringSize())
 		}
+		*d.given = min(size, uint64(lc.maxRingSize()))
 	}
 	return wire.OK, nil
 }
