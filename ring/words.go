@@ -5,8 +5,9 @@ package ring
 import "sync/atomic"
 
 // word is one shared word. Only its owner stores. Loads use plain load
-// instructions on every supported machine, so that they work on memory that is
-// mapped read-only.
+// instructions on every machine that has them for 64 bits, so that they work on
+// memory that is mapped read-only. Package sync/atomic takes a lock on 32-bit
+// MIPS and on ARM before version 7, which orders nothing between processes.
 type word struct{ v atomic.Uint64 }
 
 func (w *word) load() uint64 { return w.v.Load() }

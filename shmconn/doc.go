@@ -63,6 +63,7 @@
 //
 // # Other systems
 //
-// On systems other than Linux, "unix" is a plain unix socket and "shm" fails
+// On systems other than Linux, and on machines without 64-bit atomic
+// instructions (32-bit MIPS, ARM before version 7), "unix" is a plain unix socket and "shm" fails
 // with errors.ErrUnsupported.
 package shmconn

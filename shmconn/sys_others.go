@@ -9,8 +9,6 @@ import (
 	"syscall"
 )
 
-const supported = false
-
 func closeFD(int) {}
 
 func tryRead(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
