@@ -159,13 +159,10 @@ func (d *Dialer) dialLocal(ctx context.Context, strict bool, path string) (net.C
 	if err := checkRingSize(d.RingSize); err != nil {
 		return nil, err
 	}
-	if !supported {
-		if strict {
-			return nil, errors.ErrUnsupported
-		}
-		return d.NetDialer.DialContext(ctx, "unix", path)
+	if !supported && strict {
+		return nil, errors.ErrUnsupported
 	}
-	if !strict && plainServers.has(path) {
+	if !supported || !strict && plainServers.has(path) {
 		sock, err := d.connect(ctx, path, nil)
 		if err != nil {
 			return nil, err
