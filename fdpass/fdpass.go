@@ -11,7 +11,7 @@
 // receiver of an eventfd that it only rings wants, and which a hostile
 // descriptor can use to block its receiver.
 //
-// On systems other than Linux both functions return [errors.ErrUnsupported].
+// On systems other than Linux all functions return [errors.ErrUnsupported].
 package fdpass
 
 import (

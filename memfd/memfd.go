@@ -17,7 +17,8 @@
 // it through [Verify]), then [MapReadWrite], then [SealWriter], in this order:
 // after SealWriter nobody can map the file writable, the writer included. The
 // reader calls [Verify] with WriterSealed, [VerifyEnforced] and [MapReadOnly],
-// in this order.
+// in this order. Files whose content is final are a third kind, without a
+// writer: see [WriteOnce] and [ReadOnly].
 //
 // What the seals do not say: FUTURE_WRITE leaves mappings alone that were made
 // before it. Whoever had the descriptor while it was SizeSealed may keep a
@@ -52,8 +53,8 @@ import (
 	"os"
 )
 
-// ErrUnsafe is wrapped by the errors of [Create], [Verify], [VerifyEnforced]
-// and [Adopt] for memory that could fault, block or change size under its
+// ErrUnsafe is wrapped by the errors of every function that checks a file, and
+// of [Create], for memory that could fault, block or change size under its
 // reader. The text says which check failed, what it found and what it wanted.
 var ErrUnsafe = errors.New("unsafe memory file")
 

@@ -26,7 +26,8 @@ const (
 	// bulkSize is the smallest copy that is worth it.
 	bulkSize = 16 << 10
 
-	// A round is long enough for the whole ring to go around several times.
+	// A round is long enough for a ring of the default size to go around
+	// several times.
 	// The beginning, while the other way's lines are still in it, does not
 	// count.
 	roundStart = 4 << 20

@@ -11,8 +11,9 @@ import (
 //
 // Its methods may be called from several goroutines, but those that receive
 // take turns, and one that waits keeps its turn: also a Try form waits for it.
-// Close and SetDeadline wait for nobody. A callback must not call methods of
-// its own end other than the accessors of the files.
+// SetDeadline waits for nobody, and Close ends all waits and then waits for the
+// operation in progress. A callback must not call methods of its own end other
+// than the accessors of the files.
 type Receiver[T any] struct{ end *end }
 
 // NewReceiver makes a queue with room for at least capacity items, and its

@@ -10,14 +10,15 @@ import (
 // Sender is the end of a queue that items go into.
 //
 // Its methods may be called from several goroutines, but those that send take
-// turns, and one that waits keeps its turn: also a Try form waits for it. Close
-// and SetDeadline wait for nobody. A callback must not call methods of its own
-// end other than the accessors of the files.
+// turns, and one that waits keeps its turn: also a Try form waits for it.
+// SetDeadline waits for nobody, and Close ends all waits and then waits for the
+// operation in progress. A callback must not call methods of its own end other
+// than the accessors of the files.
 type Sender[T any] struct{ end *end }
 
 // NewSender makes a queue with room for at least capacity items, and its
-// sending end. The memory is the capacity's upper bound, as pages cost nothing
-// until they are touched. Close frees what the end holds.
+// sending end. Memory is used as it is touched, up to what the capacity needs.
+// Close frees what the end holds.
 func NewSender[T any](capacity int, opts ...Option) (*Sender[T], error) {
 	e, err := newEnd("new sender", reflect.TypeFor[T](), capacity, nil, true, opts)
 	if err != nil {

@@ -48,14 +48,14 @@ func (d *Dialer) handshake(ctx context.Context, sock *net.UnixConn, strict bool,
 
 	var conn net.Conn
 	err = withDeadline(ctx, sock.SetDeadline, time.Now().Add(handshakeTimeout), func() (err error) {
-		conn, err = d.accept(sock, strict)
+		conn, err = d.negotiate(sock, strict)
 		return err
 	})
 	return conn, err
 }
 
-// accept asks for shared memory and takes what the server offers.
-func (d *Dialer) accept(sock *net.UnixConn, strict bool) (net.Conn, error) {
+// negotiate asks for shared memory and takes what the server offers.
+func (d *Dialer) negotiate(sock *net.UnixConn, strict bool) (net.Conn, error) {
 	size := uint64(d.RingSize)
 	hello := wire.Frame{Version: wire.Version, Kind: wire.Hello, ToClient: size, ToServer: size}
 	if _, err := sock.Write(hello.Encode()); err != nil {

@@ -8,7 +8,9 @@ import (
 )
 
 // Close closes the connection. Blocked calls return with net.ErrClosed. What
-// has been written stays readable by the peer, whose reads then end with EOF.
+// has been written stays readable by the peer, whose reads then end with EOF. It
+// waits for a ReadFrom that is reading a regular file. A second Close fails with
+// net.ErrClosed.
 func (c *Conn) Close() error {
 	if c.status.Or(stClosed)&stClosed != 0 {
 		return c.opError("close", net.ErrClosed)
@@ -64,7 +66,7 @@ func (c *Conn) announce(write func(*ring.Producer), read func(*ring.Consumer)) {
 	if read != nil {
 		read(c.in.ring)
 	}
-	c.ring(c.news)
+	c.wakePeer(c.news)
 }
 
 // condemn ends both directions after the peer has broken the rules, and lets

@@ -16,8 +16,9 @@ import (
 var ErrCorrupt = ring.ErrCorrupt
 
 // Conn is a stream connection to another process over shared memory. It
-// behaves as a *net.UnixConn does, down to the errors, with one addition: when
-// the peer's process has died without closing, Read returns an error wrapping
+// behaves as a *net.UnixConn does, down to the errors, with the differences
+// that the package documentation lists. One is an addition: when the peer's
+// process has died without closing, Read returns an error wrapping
 // syscall.ECONNRESET after everything that had been sent.
 //
 // All methods may be called from several goroutines at once. One Read and one
@@ -25,7 +26,7 @@ var ErrCorrupt = ring.ErrCorrupt
 // Write are never interleaved with those of another. A Conn holds three
 // descriptors and two mappings until Close.
 type Conn struct {
-	sock  *net.UnixConn // carries only files any more; its hang-up tells of a dead peer
+	sock  *net.UnixConn // carries only files after the handshake; its hang-up tells of a dead peer
 	files files
 	watch interface{ Stop() } // a *hangup.Watch
 	bell  bell                // rung by the peer when there is data, space or news
@@ -130,7 +131,8 @@ const pieceSize = 16 << 10
 
 // Read reads data from the connection. It returns what is there, at least one
 // byte, and waits only when there is nothing. The error is io.EOF when the peer
-// has closed or half-closed and everything is read; otherwise a *net.OpError
+// has closed or half-closed, or after CloseRead, and everything is read;
+// otherwise a *net.OpError
 // wrapping os.ErrDeadlineExceeded, net.ErrClosed, syscall.ECONNRESET or
 // ErrCorrupt.
 func (c *Conn) Read(b []byte) (int, error) {
@@ -172,7 +174,7 @@ func (c *Conn) read(b []byte) (n int, err error) {
 func (c *Conn) consumed(wake bool) {
 	if wake {
 		c.in.wakesSent.Add(1)
-		c.ring(c.in.ringer)
+		c.wakePeer(c.in.ringer)
 	}
 }
 
@@ -215,7 +217,7 @@ func (c *Conn) awaitData(spin bool) (int, error) {
 // Write writes all of b, waiting for space as needed. When it returns early, n
 // says how many bytes were sent; the error is a *net.OpError wrapping
 // os.ErrDeadlineExceeded, net.ErrClosed, syscall.EPIPE when the peer is gone
-// or has stopped reading, or ErrCorrupt.
+// or has stopped reading or after CloseWrite, or ErrCorrupt.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.write(b)
 	if err != nil {
@@ -246,7 +248,7 @@ func (c *Conn) write(b []byte) (n int, err error) {
 func (c *Conn) produced(wake bool) {
 	if wake {
 		c.out.wakesSent.Add(1)
-		c.ring(c.out.ringer)
+		c.wakePeer(c.out.ringer)
 	}
 }
 
@@ -289,9 +291,9 @@ func (c *Conn) ended(err error) error {
 	return err
 }
 
-// ring wakes the peer. c.in.mu, c.out.mu or c.life is held, which keeps the
+// wakePeer rings the peer's doorbell. c.in.mu, c.out.mu or c.life is held, which keeps the
 // peer's doorbell open.
-func (c *Conn) ring(r ringer) {
+func (c *Conn) wakePeer(r ringer) {
 	if r.Ring() != nil { // doorbell.ErrBlocked; nothing else can happen to an eventfd
 		c.interrupt(stCorrupt)
 	}

@@ -56,9 +56,9 @@ type Dialer struct {
 	// the same code reaches a server on this machine and, after it has moved, on
 	// another one.
 	//
-	// A path that cannot be dialled is an error, which names the path, as an
-	// address that nobody listens at is: whoever looks for others, as a load
-	// balancer does, goes on with those. LocalPath may be called by several goroutines at once.
+	// If the path cannot be dialled, Dial fails with an error that names the path
+	// and does not try the network; a load balancer then tries its next address.
+	// LocalPath may be called by several goroutines at once.
 	LocalPath func(network, address string) (path string, ok bool)
 }
 

@@ -27,8 +27,8 @@
 //
 // The unix socket is the rendezvous. Over it the server passes two sealed
 // memory files, one for each end to write and the other to read, and two
-// eventfds by which the ends wake each other. From then on the socket only
-// tells, by its hang-up, when the peer has died. Each memory file holds the ring
+// eventfds by which the ends wake each other. From then on the socket carries
+// only what SendFile passes, and tells, by its hang-up, when the peer has died. Each memory file holds the ring
 // of one direction (package ring). docs/PROTOCOL.md describes all of it byte by
 // byte.
 //
@@ -40,7 +40,7 @@
 // A *Conn behaves as a *net.UnixConn does, down to the errors, except that
 //
 //   - it has no SyscallConn, File or methods for messages and descriptors: the
-//     socket that is left carries no bytes, and whoever used it would lose data;
+//     socket that is left carries no data of Write, and whoever used it would lose data;
 //     but memory files whose content is final pass by SendFile and ReceiveFile;
 //   - a peer that died without closing is told from one that closed, by
 //     ECONNRESET instead of EOF;

@@ -284,7 +284,7 @@ func TestExploreCorrupt(t *testing.T) {
 		x.Go(func() {
 			explore.Pause(nil)
 			binary.NativeEndian.PutUint64(b.mine, 1<<40) // the tail
-			b.ring(b.news)
+			b.wakePeer(b.news)
 			explore.Pause(func() bool { return a.status.v&stCorrupt != 0 })
 			buf := make([]byte, exploredRing)
 			var err error

@@ -19,7 +19,7 @@ var _ interface {
 } = (*Listener)(nil)
 
 // File returns a duplicate of the listening socket's descriptor, which is the
-// caller's to close.
+// caller's to close. After it, Close lets handshakes under way finish.
 func (l *Listener) File() (*os.File, error) {
 	inner, ok := l.inner.(interface{ File() (*os.File, error) })
 	if !ok {
@@ -29,7 +29,8 @@ func (l *Listener) File() (*os.File, error) {
 	return inner.File()
 }
 
-// SyscallConn returns the listening socket.
+// SyscallConn returns the listening socket. After it, Close lets handshakes under
+// way finish.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	inner, ok := l.inner.(syscall.Conn)
 	if !ok {

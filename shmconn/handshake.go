@@ -12,7 +12,7 @@ import (
 	"github.com/shmconn/shmconn/internal/wire"
 )
 
-// A readFunc is [tryRead] or [tryReadBare].
+// A readFunc is [tryRead], [tryReadBare] or [tryReadBareAhead].
 type readFunc func(fd uintptr, b []byte) (int, error)
 
 // readFrame reads one handshake frame, or as much as there is until its bytes

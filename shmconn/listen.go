@@ -24,6 +24,7 @@ type ListenConfig struct {
 
 	// Mode is the permissions of the socket file. Zero means 0600: only
 	// processes of this user, and root, can connect. The umask is not applied.
+	// On systems other than Linux the umask alone decides.
 	Mode fs.FileMode
 
 	// RingSize is how many bytes each direction of a connection holds unless
@@ -54,12 +55,12 @@ type ListenConfig struct {
 	ReceiveFiles bool
 
 	// HandshakeTimeout is how long a client may take to set up its
-	// connection. Zero means 5 seconds.
+	// connection. Zero or less means 5 seconds.
 	HandshakeTimeout time.Duration
 
 	// MaxPending is how many connections may be in the handshake, or waiting
 	// for Accept, at the same time. Beyond it, new clients displace the
-	// slowest handshakes. Zero means 128.
+	// slowest handshakes. Zero or less means 128.
 	MaxPending int
 
 	// Authorize, if not nil, decides on networks "unix" and "shm" who may

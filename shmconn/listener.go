@@ -81,7 +81,9 @@ func (l *Listener) log(conn net.Conn, what string, err error) {
 }
 
 // Accept waits for the next connection, which is a *Conn if it is over shared
-// memory. A client whose handshake fails is no error.
+// memory. A client whose handshake fails is no error. The error is that of
+// accept(2), which can be temporary, or a *net.OpError that wraps net.ErrClosed or
+// os.ErrDeadlineExceeded.
 func (l *Listener) Accept() (net.Conn, error) {
 	c, err := l.upgraded.Accept()
 	if err != nil {

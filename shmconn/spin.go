@@ -23,7 +23,7 @@ import (
 //   - A spinner must not take a CPU from those who have work: not from this
 //     process's goroutines (Gosched takes long), nor from other processes (the
 //     clock jumps, as we were preempted), nor from the peer, for whom the
-//     spinners of this process leave half of the CPUs.
+//     spinners of this process leave half of the CPUs, if there is more than one.
 //   - With several exchanges at the same time there is always something else to
 //     do. Where others have waited between two waits of one connection, as many
 //     as may spin, it only lets them run, and sleeps when that takes no time:
@@ -194,10 +194,10 @@ func preempted(t, lost int64) {
 	if cpus.wins.Swap(0)*int64(wakeTime) > lost {
 		return
 	}
-	pause := int64(minBusy)
+	rest := int64(minBusy)
 	if before := cpus.busyFor.Load(); t-cpus.busyUntil.Load() < before {
-		pause = min(2*before, int64(maxBusy))
+		rest = min(2*before, int64(maxBusy))
 	}
-	cpus.busyFor.Store(pause)
-	cpus.busyUntil.Store(t + pause)
+	cpus.busyFor.Store(rest)
+	cpus.busyUntil.Store(t + rest)
 }

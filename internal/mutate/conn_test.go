@@ -29,13 +29,13 @@ var connMutations = []mutation{
 	caught("TestExploreCloseWrite|TestExploreCrash.*|TestExploreCloseRead", "an end of writing looks like a timeout", "wait.go", "if err == os.ErrDeadlineExceeded && c.status.Load()&endsWriting == 0 {", "if err == os.ErrDeadlineExceeded {"),
 
 	// Waking.
-	caught("TestExploreStream|TestExplorePingPong", "do not ring for data", "conn.go", "\t\tc.ring(c.out.ringer)\n", ""),
-	caught("TestExploreStream|TestExplorePingPong", "do not ring for space", "conn.go", "\t\tc.ring(c.in.ringer)\n", ""),
+	caught("TestExploreStream|TestExplorePingPong", "do not ring for data", "conn.go", "\t\tc.wakePeer(c.out.ringer)\n", ""),
+	caught("TestExploreStream|TestExplorePingPong", "do not ring for space", "conn.go", "\t\tc.wakePeer(c.in.ringer)\n", ""),
 	caught("TestBlockedDoorbell", "ignore a blocked doorbell", "conn.go", "\t\tc.interrupt(stCorrupt)\n", ""),
-	caught("TestExploreClose.*", "do not ring at the end", "close.go", "\tc.ring(c.news)\n", ""),
+	caught("TestExploreClose.*", "do not ring at the end", "close.go", "\tc.wakePeer(c.news)\n", ""),
 	{"ring before the end is announced", "TestExploreClose.*", []edit{
-		{"close.go", "\tc.ring(c.news)\n", ""},
-		{"close.go", "\tif write != nil {\n", "\tc.ring(c.news)\n\tif write != nil {\n"},
+		{"close.go", "\tc.wakePeer(c.news)\n", ""},
+		{"close.go", "\tif write != nil {\n", "\tc.wakePeer(c.news)\n\tif write != nil {\n"},
 	}},
 
 	// Reading and writing.

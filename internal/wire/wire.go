@@ -2,7 +2,7 @@
 // frames that set up a connection, and one that carries a file afterwards. It
 // knows bytes only.
 //
-// A client that speaks the protocol has marked itself (see [Mark]). Then
+// A client that speaks the protocol has marked itself (see [MarkPrefix]). Then
 //
 //	server -> client  greeting  highest version that the server speaks
 //	client -> server  hello     version chosen, ring capacities wished for
