@@ -43,7 +43,7 @@ type ListenConfig struct {
 	// negative not at all. It concerns this end only.
 	//
 	// A peer's answer comes without a system call if it comes within that time:
-	// a round trip takes 1 us then, and 20 to 40 us with two wake-ups. The price
+	// a round trip takes 1 us then, and 10 to 40 us with two wake-ups. The price
 	// is CPU time: up to the budget for each wait that is in vain, of which
 	// fewer and fewer are tried the more there have been. Less than a wake-up takes,
 	// some 20 us, gains nothing, as neither end is ever in time for the other.
