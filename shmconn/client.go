@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/shmconn/shmconn/fdpass"
@@ -26,15 +26,16 @@ func (d *Dialer) handshake(ctx context.Context, sock *net.UnixConn, strict bool,
 		limit = handshakeTimeout
 	}
 	err := withDeadline(ctx, sock.SetDeadline, time.Now().Add(limit), func() (err error) {
-		first, err = readFrame(sock, tryRead)
+		first, err = readFrame(sock, tryReadBare)
 		return err
 	})
 	if err == nil {
 		_, err = wire.Decode(first, wire.Greeting)
 	}
+	var sys *os.SyscallError
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.As(err, &sys) && !errors.Is(err, syscall.ECONNRESET):
 		return nil, fmt.Errorf("receive greeting: %w", err)
 	case strict:
 		return nil, fmt.Errorf("server does not offer shared memory: %w", err)
@@ -61,7 +62,7 @@ func (d *Dialer) negotiate(sock *net.UnixConn, strict bool) (net.Conn, error) {
 	if _, err := sock.Write(hello.Encode()); err != nil {
 		return nil, fmt.Errorf("send hello: %w", err)
 	}
-	frame, err := readFrame(sock, tryRead)
+	frame, err := readFrame(sock, tryReadBareAhead)
 	if err != nil {
 		return nil, fmt.Errorf("receive offer: %w", err)
 	}
@@ -123,15 +124,25 @@ const (
 // as it is; after any other error nobody knows what comes next.
 func receiveMemory(sock *net.UnixConn) (frame []byte, fds []int, err error) {
 	frame = make([]byte, wire.FrameSize)
-	fds, err = fdpass.Receive(sock, frame, memoryFDs)
-	if errors.Is(err, fdpass.ErrDescriptors) {
-		// Most likely our descriptor table is full, or the server could not send
-		// any. What is left of the frame after byte 0, which they belong to, is
-		// not for the application.
-		if _, err := io.ReadFull(sock, frame[1:]); err != nil {
-			return nil, nil, err
-		}
+	if _, err := readRaw(sock, tryPeek, frame); err != nil {
+		return nil, nil, err
 	}
+	unblocked(func() {
+		fds, err = fdpass.ReceiveDiscard(sock, frame[:1], memoryFDs, closeLater)
+		if err != nil && !errors.Is(err, fdpass.ErrDescriptors) {
+			return
+		}
+		// Also when the descriptors are not those expected, most likely because
+		// our table is full or the server could not send any: what is left of
+		// the frame is not for the application.
+		if _, rest := fdpass.ReceiveDiscard(sock, frame[1:], 0, closeLater); rest != nil {
+			closeLater(fds)
+			if errors.Is(rest, fdpass.ErrDescriptors) {
+				rest = errDescriptors
+			}
+			fds, err = nil, rest
+		}
+	})
 	return frame, fds, err
 }
 

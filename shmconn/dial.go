@@ -189,8 +189,8 @@ const overtime = 100 * time.Millisecond
 
 // shakeHands runs the handshake on sock, which it owns. It does so on another
 // goroutine, which is left behind when it does not end in time: deadlines hold
-// against all that a server sends but descriptors whose release blocks, be it
-// within close(2) or, for those that there is no room for, within recvmsg(2).
+// against all that a server sends but descriptors whose release blocks within
+// recvmsg(2), for as long as unblocked lets it.
 func (d *Dialer) shakeHands(ctx context.Context, sock *net.UnixConn, strict bool, path string) (net.Conn, error) {
 	type result struct {
 		conn net.Conn

@@ -8,6 +8,9 @@ import (
 // CloseSocket is what closes the socket of a connection.
 var CloseSocket = closeSocket
 
+// Unblocked keeps what closes descriptors from blocking for long.
+var Unblocked = unblocked
+
 // Published returns how many bytes the peer of c has published, as its memory
 // says, also when it is dead. c must not be closed.
 func Published(c *Conn) uint64 { return binary.NativeEndian.Uint64(c.theirs) }

@@ -136,8 +136,12 @@ func laden(raw syscall.RawConn) bool {
 	return unread > 0
 }
 
-// releaseDelay is how long f may block in unblocked.
-const releaseDelay = 100 * time.Millisecond
+// releaseDelay is how long the first descriptor that f closes or drops may block
+// in unblocked, and releaseAgain any other: a socket can hold hundreds.
+const (
+	releaseDelay = 100 * time.Millisecond
+	releaseAgain = time.Millisecond
+)
 
 // closers bounds how many threads are in closeLater. What a file system in user
 // space has a close(2) wait for, no signal ends, and one client after another
@@ -172,7 +176,7 @@ func unblocked(f func()) {
 		defer mu.Unlock()
 		if !done {
 			unix.Tgkill(pid, thread, unix.SIGURG)
-			timer.Reset(releaseDelay)
+			timer.Reset(releaseAgain)
 		}
 	})
 	mu.Unlock()

@@ -1,10 +1,10 @@
 package shmconn_test
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -186,30 +186,107 @@ func TestCloseLadenInUse(t *testing.T) {
 	prompt(t, "a call that uses the socket", func() { <-left })
 }
 
-// A server that attaches such descriptors where a client drops them holds up
-// the goroutine of the handshake, not Dial.
-func TestLingeringGreeting(t *testing.T) {
-	noLeaks(t)
-	watchdog(t, 2*patience)
-	l, path := rawListen(t)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() {
-		sock, err := l.AcceptUnix()
+// Servers that send clients such descriptors, wherever in the handshake: neither
+// Dial is held up, nor do goroutines and threads pile up behind it.
+func TestLingeringServers(t *testing.T) {
+	several := func(t testing.TB, sock *net.UnixConn, frame []byte, n int) {
+		var fds []int
+		for range n {
+			fds = append(fds, lingering(t, time.Hour))
+		}
+		err := fdpass.Send(sock, frame, fds...)
+		// If the client has dropped them already, these are the last references.
+		shmconn.Unblocked(func() {
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+		})
 		if err != nil {
 			t.Error(err)
-			return
 		}
-		t.Cleanup(func() { sock.Close() })
-		give(t, sock, frame(wire.Greeting, wire.OK, 0, 0), 6*time.Second)
-		// Nothing follows.
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	prompt(t, "Dial", func() {
-		c, err := new(shmconn.Dialer).DialContext(ctx, "shm", path)
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v, %v; want the end of the context", c, err)
+	}
+	greeting, memory := frame(wire.Greeting, wire.OK, 0, 0), frame(wire.Memory, wire.OK, 0, 0)
+	offer := frame(wire.Offer, wire.OK, 4096, 4096)
+	for name, serve := range map[string]func(t testing.TB, sock *net.UnixConn){
+		"greeting": func(t testing.TB, sock *net.UnixConn) { several(t, sock, greeting, 1) },
+		"late greeting": func(t testing.TB, sock *net.UnixConn) {
+			send(t, sock, greeting[:9])
+			several(t, sock, greeting[9:], 1)
+		},
+		"offer": func(t testing.TB, sock *net.UnixConn) {
+			send(t, sock, greeting)
+			several(t, sock, offer, 1)
+		},
+		"memory": func(t testing.TB, sock *net.UnixConn) {
+			send(t, sock, append(greeting, offer...))
+			several(t, sock, memory, 4)
+		},
+		"surplus": func(t testing.TB, sock *net.UnixConn) {
+			send(t, sock, append(greeting, offer...))
+			several(t, sock, memory, 12)
+		},
+		"late memory": func(t testing.TB, sock *net.UnixConn) {
+			send(t, sock, append(greeting, offer...))
+			send(t, sock, memory[:1])
+			several(t, sock, memory[1:], 4)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			watchdog(t, 2*patience)
+			l, path := rawListen(t)
+			networks := []string{"shm", "shm", "shm"}
+			if name == "offer" || name == "late memory" {
+				networks = append(networks, "unix") // nobody knows what comes next
+			}
+			for _, network := range networks {
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					sock, err := l.AcceptUnix()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					t.Cleanup(func() { sock.Close() })
+					serve(t, sock)
+				})
+				prompt(t, "Dial", func() {
+					c, err := shmconn.Dial(network, path)
+					var opErr *net.OpError
+					if !errors.As(err, &opErr) || opErr.Timeout() {
+						t.Errorf("%v, %v; want a refusal", c, err)
+					}
+				})
+				wg.Wait()
+			}
+		})
+	}
+}
+
+// A socket with many such messages is emptied in little more time than one with
+// one.
+func TestCloseLadenWithMany(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, 2*patience)
+	near, far := unixPair(t, socketPath(t))
+	for range 40 {
+		give(t, far, []byte("x"), time.Hour)
+	}
+	prompt(t, "emptying", func() {
+		if err := shmconn.CloseSocket(near); err != nil {
+			t.Fatal(err)
+		}
+		if err := fdpass.Borrow(func(fds []int) error {
+			for {
+				// What is on its way (unix_outq_len in net/unix/af_unix.c).
+				n, err := unix.IoctlGetInt(fds[0], unix.SIOCOUTQ)
+				if err != nil || n == 0 {
+					return err
+				}
+				runtime.Gosched()
+			}
+		}, far); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -7,9 +7,11 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/shmconn/shmconn/fdpass"
 	"github.com/shmconn/shmconn/internal/wire"
 	"github.com/shmconn/shmconn/shmconn"
 )
@@ -405,6 +407,35 @@ func TestDialTarget(t *testing.T) {
 	defer c.Close()
 	if err := exchange(c, "tcp"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A plain server that speaks first, and attaches a descriptor to it, is served as
+// over a plain socket.
+func TestPlainServerWithDescriptor(t *testing.T) {
+	noLeaks(t)
+	watchdog(t, patience)
+	l, path := rawListen(t)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		sock, err := l.AcceptUnix()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer sock.Close()
+		if err := fdpass.Send(sock, []byte("220 ready"), 0); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := shmconn.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := io.ReadAll(c); string(got) != "220 ready" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

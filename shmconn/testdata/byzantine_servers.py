@@ -139,13 +139,19 @@ def _(path):
     gone(sock)
 
 
-@server("refused", "descriptors with the greeting and the offer, but not with the memory")
+@server("refused", "descriptors with the greeting")
 def _(path):
     sock = listen(path)
     socket.send_fds(sock, [frame(GREETING)], Share().fds())
+    gone(sock)
+
+
+@server("refused", "descriptors with the offer, but not with the memory")
+def _(path):
+    sock = listen(path)
+    sock.sendall(frame(GREETING))
     expect(sock, HELLO)
-    socket.send_fds(sock, [frame(OFFER, 0, CAP, CAP)], Share().fds())
-    sock.sendall(frame(MEMORY))
+    socket.send_fds(sock, [frame(OFFER, 0, CAP, CAP) + frame(MEMORY)], Share().fds())
     gone(sock)
 
 
