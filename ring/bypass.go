@@ -27,9 +27,8 @@ const (
 	bulkSize = 16 << 10
 
 	// A round is long enough for a ring of the default size to go around
-	// several times.
-	// The beginning, while the other way's lines are still in it, does not
-	// count.
+	// several times. The beginning, while the other way's lines are still in it,
+	// does not count.
 	roundStart = 4 << 20
 	roundEnd   = 16 << 20
 

@@ -81,9 +81,10 @@ func (p *Producer) Produced() uint64 { return p.mine.tail.load() }
 
 // Writable returns how many bytes can be produced now. It looks each time
 // whether the consumer has closed, but at how far it is only when it knows of
-// fewer bytes than need, or has come to the end of the window; in the latter case it may decide to go on at the start of the memory,
-// so that an earlier reservation is void. The error is ErrReadClosed once the
-// consumer has closed, or ErrCorrupt.
+// fewer bytes than need, or has come to the end of the window; in the latter case
+// it may decide to go on at the start of the memory, so that an earlier
+// reservation is void. The error is ErrReadClosed once the consumer has closed,
+// or ErrCorrupt.
 func (p *Producer) Writable(need int) (int, error) {
 	if p.failed {
 		return 0, ErrCorrupt

@@ -28,9 +28,9 @@
 // The unix socket is the rendezvous. Over it the server passes two sealed
 // memory files, one for each end to write and the other to read, and two
 // eventfds by which the ends wake each other. From then on the socket carries
-// only what SendFile passes, and tells, by its hang-up, when the peer has died. Each memory file holds the ring
-// of one direction (package ring). docs/PROTOCOL.md describes all of it byte by
-// byte.
+// only what SendFile passes, and tells, by its hang-up, when the peer has died.
+// Each memory file holds the ring of one direction (package ring).
+// docs/PROTOCOL.md describes all of it byte by byte.
 //
 // A byte goes from Conn.Write through ring.Producer, perhaps the doorbell, and
 // ring.Consumer to Conn.Read.
@@ -40,8 +40,9 @@
 // A *Conn behaves as a *net.UnixConn does, down to the errors, except that
 //
 //   - it has no SyscallConn, File or methods for messages and descriptors: the
-//     socket that is left carries no data of Write, and whoever used it would lose data;
-//     but memory files whose content is final pass by SendFile and ReceiveFile;
+//     socket that is left carries no data of Write, and whoever used it would
+//     lose data; but memory files whose content is final pass by SendFile and
+//     ReceiveFile;
 //   - a peer that died without closing is told from one that closed, by
 //     ECONNRESET instead of EOF;
 //   - a peer that closes before it has read everything looks like one that has
@@ -64,6 +65,6 @@
 // # Other systems
 //
 // On systems other than Linux, and on machines without 64-bit atomic
-// instructions (32-bit MIPS, ARM before version 7), "unix" is a plain unix socket and "shm" fails
-// with errors.ErrUnsupported.
+// instructions (32-bit MIPS, ARM before version 7), "unix" is a plain unix
+// socket and "shm" fails with errors.ErrUnsupported.
 package shmconn

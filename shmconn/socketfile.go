@@ -31,7 +31,8 @@ func (l *Listener) own(inner *net.UnixListener, path string, mode fs.FileMode) e
 
 // Close stops listening: blocked and future calls of Accept fail with
 // net.ErrClosed, handshakes under way are cancelled, connections that wait for
-// Accept are closed, those that have been accepted are not affected. It removes the socket file if it is still ours.
+// Accept are closed, those that have been accepted are not affected. It removes
+// the socket file if it is still ours.
 //
 // If the socket was shared by File or SyscallConn, or came from somewhere else
 // by NewListener, handshakes under way go on and Accept returns what comes of
