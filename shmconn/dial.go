@@ -44,7 +44,7 @@ type Dialer struct {
 	RingSize int
 
 	// SpinBudget is how long a Read or Write looks at the shared memory before it
-	// sleeps. Zero means 70 us, negative not at all. It concerns this end only;
+	// sleeps. Zero means 250 us, negative not at all. It concerns this end only;
 	// [ListenConfig] says what it costs.
 	SpinBudget time.Duration
 

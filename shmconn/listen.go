@@ -39,7 +39,7 @@ type ListenConfig struct {
 
 	// SpinBudget is how long a Read or Write that has to wait looks at the
 	// shared memory before it sleeps, if nobody else in this process or, as far
-	// as can be seen, on this machine has use for the CPU. Zero means 70 us,
+	// as can be seen, on this machine has use for the CPU. Zero means 250 us,
 	// negative not at all. It concerns this end only.
 	//
 	// A peer's answer comes without a system call if it comes within that time:
