@@ -39,10 +39,10 @@ const (
 	maxEvery = 64
 )
 
-// copy is the builtin copy, past the caches where that has proved faster.
+// copy copies, past the caches where that has proved faster.
 func (b *bypass) copy(dst, src []byte) int {
 	if !bulk.Supported || len(src) < bulkSize {
-		return copy(dst, src)
+		return bulk.Copy(dst, src)
 	}
 	before := b.bytes
 	b.bytes += uint64(len(src))
@@ -54,9 +54,9 @@ func (b *bypass) copy(dst, src []byte) int {
 		b.bytes = 0
 	}
 	if b.on != b.trial {
-		return bulk.Copy(dst, src)
+		return bulk.CopyPast(dst, src)
 	}
-	return copy(dst, src)
+	return bulk.Copy(dst, src)
 }
 
 // finish draws the conclusion from a round that took d.

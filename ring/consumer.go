@@ -1,6 +1,10 @@
 package ring
 
-import "io"
+import (
+	"io"
+
+	"github.com/shmconn/shmconn/internal/bulk"
+)
 
 // A Consumer takes bytes out of the ring of the other end.
 //
@@ -54,7 +58,7 @@ func (c *Consumer) Consumed() uint64 { return c.mine.head.load() }
 // io.EOF once the producer has closed and everything is consumed, or
 // ErrCorrupt; either is final.
 func (c *Consumer) Readable() (int, error) {
-	if n := int(c.tail - c.head); n > 0 {
+	if n := c.Seen(); n > 0 {
 		return n, nil
 	}
 	// The peer cannot take its end back: whoever has been told of it may have
@@ -69,13 +73,17 @@ func (c *Consumer) Readable() (int, error) {
 	if err := c.refresh(); err != nil {
 		return 0, err
 	}
-	n := int(c.tail - c.head)
+	n := c.Seen()
 	if n == 0 && closed {
 		c.ended = true
 		return 0, io.EOF
 	}
 	return n, nil
 }
+
+// Seen returns how many bytes the last look at the peer's words has left to be
+// consumed.
+func (c *Consumer) Seen() int { return int(c.tail - c.head) }
 
 // refresh loads the peer's tail and, if it has moved, where its bytes lie. A
 // correct producer is never behind where it has been, nor further ahead of
@@ -124,7 +132,7 @@ func (c *Consumer) Read(b []byte) (n int, wake bool, err error) {
 		return 0, false, err
 	}
 	first, second := c.Peek(n)
-	copy(b[copy(b, first):], second)
+	bulk.Copy(b[bulk.Copy(b, first):], second)
 	return n, c.Release(n), nil
 }
 

@@ -1,9 +1,21 @@
-// Package bulk copies large blocks past the caches.
+// Package bulk copies blocks of bytes into and out of memory that another
+// process uses at the same time, on another CPU.
 //
 // A store that goes through the cache first fetches the line from whoever had
-// it last. Where the reader runs on a distant CPU, every line of a ring makes
-// that trip on each lap, which limits a stream to a fraction of what memory
-// could carry. Non-temporal stores skip the fetch. Where the reader shares a
+// it last, which is what such copies spend their time with. There are two ways
+// around it.
+//
+// REP MOVSB knows that whole lines will be overwritten and does not wait for
+// what was in them. Go's copy, which knows how much there is as well but has no
+// other instruction for it, does. With an instruction that the processor calls
+// fast, messages of 64 KiB take, between two CPUs that share a cache (EPYC of
+// the fifth generation), 2.8 us in a stream instead of 3.8, and 9.5 us there
+// and back instead of 12. On some processors it is very slow at some alignments,
+// so it is tried before it is used.
+//
+// Non-temporal stores go past the caches. Where the reader runs on a distant
+// CPU, every line of a ring makes the trip between them on each lap, which limits
+// a stream to a fraction of what memory could carry. Where the reader shares a
 // cache with the writer they are the slower ones. Measured between two CPUs of
 // one virtual machine, 64 KiB copies through a ring of 4 MiB, GB/s:
 //

@@ -4,15 +4,15 @@ package bulk
 
 import "unsafe"
 
-// Supported says whether Copy does what it is for, or is just copy.
+// Supported says whether CopyPast does what it is for, or is just copy.
 const Supported = true
 
 const block = 64 // a cache line
 
-// Copy copies min(len(dst), len(src)) bytes and returns their number. The
-// slices must not overlap. All stores are visible to other CPUs before any
+// CopyPast copies min(len(dst), len(src)) bytes past the caches and returns
+// their number. The slices must not overlap. All stores are visible to other CPUs before any
 // that follow the call.
-func Copy(dst, src []byte) int {
+func CopyPast(dst, src []byte) int {
 	n := min(len(dst), len(src))
 	// SAFETY: the address is only looked at, for its alignment.
 	head := int(-uintptr(unsafe.Pointer(unsafe.SliceData(dst))) % block)
