@@ -10,7 +10,7 @@ import (
 )
 
 // copySize bounds what one call of a reader or a writer is given: mostly a system
-// call, whose cost is spread over more bytes than a copy of pieceSize has.
+// call, whose cost is spread over more bytes than a copy of memory has.
 const copySize = 64 << 10
 
 // copyBuffers hold the bytes on their way to and from readers and writers that
@@ -101,7 +101,7 @@ func (c *Conn) tryWrite(b []byte) (int, error) {
 		return 0, errNoRoom
 	}
 	race.Release()
-	n, wake, _ := c.out.ring.Write(b[:min(len(b), pieceSize)])
+	n, wake, _ := c.out.ring.Write(piece(b, 0))
 	c.produced(wake)
 	return n, nil
 }
