@@ -64,8 +64,10 @@ const (
 	// were waiting in between.
 	crowdWaits = 8
 
-	// crowdYields bounds how often such a waiter lets others run.
-	crowdYields = 8
+	// crowdYields bounds how often such a waiter lets others run. With 32 instead
+	// of 8, 256 busy connections are 5.5 times as fast as unix sockets, not 3,
+	// and HTTP with 16 callers 1.55 times, not 1.4.
+	crowdYields = 32
 
 	// minBusy and maxBusy bound how long nobody in the process spins after a
 	// spinner was preempted, which costs it some milliseconds.
