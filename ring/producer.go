@@ -33,11 +33,14 @@ const (
 	quietWindow = 8 << 10
 
 	// prefetchMax is the largest message for which memory ahead of it is
-	// prefetched, and prefetchAhead the distance in bytes: with 512 and 1024
-	// less was gained for 64 B. What is larger takes longer to copy than its
-	// lines to come.
+	// prefetched, at most that far ahead. What is larger takes longer to copy
+	// than its lines to come.
+	//
+	// prefetchAhead is how many such messages ahead it is. With 256 bytes for all
+	// sizes, messages of 256 B take 100 ns and of 1 KiB 230, with 4 messages 80
+	// and 170; those of 64 B take longer with 8 messages than with 4.
 	prefetchMax   = 1 << 10
-	prefetchAhead = 256
+	prefetchAhead = 4
 
 	// windowMessages is how many messages of average size should fit into the
 	// window.
@@ -196,7 +199,8 @@ func (p *Producer) Write(b []byte) (n int, wake bool, err error) {
 // prefetch asks for the memory that a message of n bytes, some messages after
 // the one at hand, will most likely go to.
 func (p *Producer) prefetch(n int) {
-	first, _ := slices(p.data, (p.tail-p.origin+prefetchAhead)&p.mask, n)
+	ahead := uint64(min(prefetchAhead*n, prefetchMax))
+	first, _ := slices(p.data, (p.tail-p.origin+ahead)&p.mask, n)
 	prefetch.ForWrite(first)
 }
 
