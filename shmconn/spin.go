@@ -43,7 +43,8 @@ const (
 	// preemption by somebody who needs the CPU for long explains: the kernel
 	// gives it for a millisecond and more. With 70 us the hiccups of a virtual
 	// machine, and this process's own other threads, were taken for that, and
-	// HTTP with one caller was 2.8 times as fast as over a unix socket, not 6.7.
+	// HTTP with one caller was 2.8 times as fast as over a unix socket, not 6.7
+	// (with a budget of 150 us).
 	clockJump = 500 * time.Microsecond
 
 	// maxSkips bounds how many waits in a row go without a spin.
