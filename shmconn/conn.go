@@ -242,10 +242,11 @@ func (c *Conn) write(b []byte) (n int, err error) {
 	defer c.leave(&c.out.mu)
 	race.Release()
 	for {
-		if _, err := c.awaitSpace(len(b) - n); err != nil {
+		p := piece(b, n)
+		if _, err := c.awaitSpace(len(p)); err != nil {
 			return n, err
 		}
-		k, wake, _ := c.out.ring.Write(piece(b, n))
+		k, wake, _ := c.out.ring.Write(p)
 		n += k
 		c.produced(wake)
 		if n == len(b) {
@@ -277,7 +278,7 @@ func (c *Conn) awaitSpace(need int) (int, error) {
 		if status&endsWriting != 0 {
 			return 0, statusError(status)
 		}
-		free, err := c.out.ring.Writable(min(max(need, 1), maxPiece))
+		free, err := c.out.ring.Writable(max(need, 1))
 		switch {
 		case err == ring.ErrCorrupt:
 			c.condemn()
