@@ -10,8 +10,8 @@ const Supported = true
 const block = 64 // a cache line
 
 // CopyPast copies min(len(dst), len(src)) bytes past the caches and returns
-// their number. The slices must not overlap. All stores are visible to other CPUs before any
-// that follow the call.
+// their number. The slices must not overlap. All stores are visible to other
+// CPUs before any that follow the call.
 func CopyPast(dst, src []byte) int {
 	n := min(len(dst), len(src))
 	// SAFETY: the address is only looked at, for its alignment.
