@@ -2,8 +2,8 @@
 // process uses at the same time, on another CPU.
 //
 // A store that goes through the cache first fetches the line from whoever had
-// it last, which is what such copies spend their time with. There are two ways
-// around it.
+// it last, which is what a copy into a ring spends much of its time with. There
+// are two ways around it.
 //
 // REP MOVSB tells the processor that whole lines will be overwritten, so that it
 // need not fetch what was in them. The vector stores of the builtin copy do not.
@@ -16,7 +16,8 @@
 // CPU, every line of a ring makes the trip between them on each lap, which limits
 // a stream to a fraction of what memory could carry. Where the reader shares a
 // cache with the writer they are the slower ones. Measured between two CPUs of
-// one virtual machine, 64 KiB copies through a ring of 4 MiB, GB/s:
+// one virtual machine, 64 KiB copies through a ring of 4 MiB, ordinary stores
+// being those of the builtin copy, GB/s:
 //
 //	cache line round trip    ordinary stores    non-temporal
 //	 60-200 ns               35                 11-14

@@ -14,7 +14,8 @@ import (
 const minMovs = 1 << 10
 
 // Copy copies min(len(dst), len(src)) bytes and returns their number. The
-// slices must not overlap.
+// slices must not overlap. All its stores are visible to other CPUs before any
+// that follow the call.
 func Copy(dst, src []byte) int {
 	n := min(len(dst), len(src))
 	if n < minMovs || !fastMovs() {
@@ -31,19 +32,22 @@ func moveString(dst, src []byte) {
 	movs(unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src)), uintptr(len(dst)))
 }
 
-// movs is REP MOVSB.
+// movs is REP MOVSB. Its own stores may be seen in any order, but none after a
+// store that follows the instruction (Intel SDM, volume 3, "Memory-Ordering Model
+// for String Operations on Write-Back Memory"), such as that of the index by
+// which a ring publishes the bytes.
 //
 // SAFETY: the caller makes sure that both hold that much.
 //
 //go:noescape
 func movs(dst, src unsafe.Pointer, n uintptr)
 
-// fastMovs reports whether REP MOVSB is fast on this processor, at every
-// alignment, which no flag says: AMD's Zen 3 reports it as fast and takes twenty
-// times as long as with vectors where the destination is not aligned (glibc's
-// bug 30994). In a cache of one's own, where nothing can be gained, it may take
-// three times as long; what it is used for is elsewhere. To find out takes half a
-// millisecond, once.
+// fastMovs reports whether REP MOVSB is fast on this processor, also where both
+// blocks lie alike within a page and the destination is not aligned, which no
+// flag says: AMD's Zen 3 reports it as fast and takes twenty times as long as
+// with vectors there (glibc's bug 30994). It may take three times as long here,
+// in a cache of one's own, where nothing can be gained: a ring's lines come from
+// another CPU. To find out takes half a millisecond, once.
 var fastMovs = sync.OnceValue(func() bool {
 	if !cpu.X86.HasERMS {
 		return false
