@@ -39,7 +39,7 @@ const (
 	maxEvery = 64
 )
 
-// copy copies, past the caches where that has proved faster.
+// copy is bulk.Copy, or bulk.CopyPast where that has proved faster.
 func (b *bypass) copy(dst, src []byte) int {
 	if !bulk.Supported || len(src) < bulkSize {
 		return bulk.Copy(dst, src)

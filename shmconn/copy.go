@@ -10,7 +10,7 @@ import (
 )
 
 // copySize bounds what one call of a reader or a writer is given: mostly a system
-// call, whose cost is spread over more bytes than a copy of memory has.
+// call, whose cost is spread over that many bytes.
 const copySize = 64 << 10
 
 // copyBuffers hold the bytes on their way to and from readers and writers that

@@ -65,8 +65,8 @@ func Measure(job Job) (time.Duration, error) {
 	var n int64
 	var start time.Time
 	// The clock is read after each batch. The first batch is not measured: it goes
-	// through all of a queue's memory, which holds two packets, and has its pages
-	// made.
+	// through all of a queue's memory, which holds two packets of 2 KiB and more,
+	// and has its pages made.
 	for batch := int64(2); ; {
 		for range batch {
 			got, err := c.carry(p)
