@@ -78,20 +78,18 @@ type ringer interface {
 // inbound is the direction that is read. Its mutex is held by the one call
 // that consumes, also while that sleeps.
 type inbound struct {
-	mu       mutex
-	ring     *ring.Consumer
-	ringer   ringer
-	deadline deadline
-	streak   streak
+	mu     mutex
+	ring   *ring.Consumer
+	ringer ringer
+	streak streak
 	sleeper
 }
 
 // outbound is the direction that is written.
 type outbound struct {
-	mu       mutex
-	ring     *ring.Producer
-	ringer   ringer
-	deadline deadline
+	mu     mutex
+	ring   *ring.Producer
+	ringer ringer
 	sleeper
 }
 
@@ -199,7 +197,7 @@ func (c *Conn) awaitData(spin bool) (int, error) {
 		if status&stClosed != 0 {
 			return 0, net.ErrClosed
 		}
-		if c.in.deadline.passed() {
+		if c.in.wait.deadline.passed() {
 			return 0, os.ErrDeadlineExceeded
 		}
 		if status&stCorrupt != 0 {
@@ -272,7 +270,7 @@ func (c *Conn) awaitSpace(need int) (int, error) {
 		if status&stClosed != 0 {
 			return 0, net.ErrClosed
 		}
-		if c.out.deadline.passed() {
+		if c.out.wait.deadline.passed() {
 			return 0, os.ErrDeadlineExceeded
 		}
 		if status&endsWriting != 0 {

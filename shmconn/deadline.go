@@ -37,9 +37,12 @@ func (d *deadline) set(t time.Time) {
 	d.at.Store(at)
 }
 
-func (d *deadline) passed() bool {
+func (d *deadline) passed() bool { return d.at.Load() != 0 && d.passedAt(now()) }
+
+// passedAt is passed for those who have just looked at the clock.
+func (d *deadline) passedAt(t int64) bool {
 	at := d.at.Load()
-	return at != 0 && now() >= at
+	return at != 0 && t >= at
 }
 
 // SetDeadline sets the read and write deadlines, as those two methods do.
@@ -62,13 +65,13 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) (err error) {
 		return c.opError("set", net.ErrClosed)
 	}
 	if read {
-		c.in.deadline.set(t)
+		c.in.wait.deadline.set(t)
 		if status&endsReading == 0 {
 			err = c.bell.SetReadDeadline(t)
 		}
 	}
 	if write && err == nil {
-		c.out.deadline.set(t)
+		c.out.wait.deadline.set(t)
 		if status&endsWriting == 0 {
 			err = c.bell.SetWriteDeadline(t)
 		}

@@ -101,6 +101,21 @@ func TestManyDoNotSpin(t *testing.T) {
 	}
 }
 
+// A deadline ends spinning and yielding as it ends sleeping.
+func TestSpinDeadline(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	w := &waiter{budget: time.Hour}
+	w.deadline.set(time.Now())
+	looks := 0
+	if w.spin(func() bool { looks++; return false }) || looks > pollLooks {
+		t.Errorf("%d looks after the deadline, want at most %d", looks, pollLooks)
+	}
+	if w.yield(func() bool { return true }) {
+		t.Error("others are let run after the deadline")
+	}
+}
+
 // After a spinner was preempted nobody spins for a while, which grows as long
 // as it keeps happening and not beyond its bound.
 func TestPreemptedStopsSpinning(t *testing.T) {
