@@ -1,6 +1,7 @@
 package shmconn
 
 import (
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ func quietCPUs() {
 	cpus.busyUntil.Store(0)
 	cpus.busyFor.Store(0)
 	cpus.wins.Store(0)
+	cpus.lent.Store(0)
 }
 
 // spins counts of n waits in vain those that looked at all.
@@ -75,7 +77,7 @@ func TestPreemptedIsWorthIt(t *testing.T) {
 }
 
 // Several connections that wait in turn do not spin, and look only as often as
-// they let others run.
+// they let others run, goroutines or threads.
 func TestManyDoNotSpin(t *testing.T) {
 	quietCPUs()
 	defer quietCPUs()
@@ -90,13 +92,69 @@ func TestManyDoNotSpin(t *testing.T) {
 			won = 0
 			for i := range waiters {
 				looks := 0
-				if waiters[i].spin(func() bool { looks++; return looks > crowdYields }) {
+				if waiters[i].spin(func() bool { looks++; return looks > 2*crowdYields }) {
 					won++
 				}
 			}
 		}
 		if spins := won == test.waiters; spins != test.spins || won > 0 && !spins {
 			t.Errorf("%d of %d waiters in turn spin, where %d may", won, test.waiters, limit)
+		}
+	}
+}
+
+// Lending the CPU to others goes on as long as enough comes of it, and what has
+// come of it before does not count for ever.
+func TestLent(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	stops := func(took time.Duration, ready bool) bool {
+		lent(now(), int64(took), ready)
+		stops := cpus.busyUntil.Load() != 0
+		cpus.busyUntil.Store(0)
+		return stops
+	}
+	for range 1000 {
+		if stops(wellLent, true) {
+			t.Fatal("stops though each loan ends a wait")
+		}
+	}
+	if stops(maxLent, false) {
+		t.Error("stops by one loan in vain")
+	}
+	if !stops(1, false) {
+		t.Error("goes on though nothing has come of it")
+	}
+	if stops(maxLent, false) {
+		t.Error("remembers loans that it has stopped for")
+	}
+	for range 1000 {
+		stops(0, true)
+	}
+	if stops(maxLent+maxSaved, false) {
+		t.Error("forgets good loans")
+	}
+	if !stops(1, false) {
+		t.Error("remembers good loans for ever")
+	}
+}
+
+// While other processes need the CPUs, those who wait in turn let goroutines run
+// but lend no CPU: they look once.
+func TestBusyDoNotLend(t *testing.T) {
+	defer quietCPUs()
+	for end := time.Now().Add(10 * time.Second); ; {
+		cpus.busyUntil.Store(math.MaxInt64)
+		w := &waiter{crowd: 1, waits: cpus.waits.Load()}
+		looks := 0
+		if w.spin(func() bool { looks++; return false }) {
+			t.Fatal("a wait ends though nothing has come")
+		}
+		if looks == 1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d looks, want 1", looks) // other goroutines were at work each time
 		}
 	}
 }

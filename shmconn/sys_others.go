@@ -11,6 +11,8 @@ import (
 
 func closeFD(int) {}
 
+func yieldThread() {}
+
 func tryRead(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
 func tryReadBare(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 func tryPeek(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
