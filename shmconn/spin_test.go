@@ -9,8 +9,10 @@ import (
 
 // quietCPUs forgets what other tests have made the process believe.
 func quietCPUs() {
-	cpus.busyUntil.Store(0)
-	cpus.busyFor.Store(0)
+	for _, r := range []*respite{&cpus.noSpins, &cpus.noLoans} {
+		r.until.Store(0)
+		r.length.Store(0)
+	}
 	cpus.wins.Store(0)
 	cpus.lent.Store(0)
 }
@@ -67,11 +69,11 @@ func TestPreemptedIsWorthIt(t *testing.T) {
 		w.spin(func() bool { return true })
 	}
 	preempted(now(), (saves-1)*int64(wakeTime))
-	if cpus.busyUntil.Load() != 0 {
+	if cpus.noSpins.until.Load() != 0 {
 		t.Error("spinning stops though it has saved more than was lost")
 	}
 	preempted(now(), (saves-1)*int64(wakeTime))
-	if cpus.busyUntil.Load() == 0 {
+	if cpus.noSpins.until.Load() == 0 {
 		t.Error("spinning goes on by what it has saved before")
 	}
 }
@@ -109,9 +111,13 @@ func TestLent(t *testing.T) {
 	quietCPUs()
 	defer quietCPUs()
 	stops := func(took time.Duration, ready bool) bool {
-		lent(now(), int64(took), ready)
-		stops := cpus.busyUntil.Load() != 0
-		cpus.busyUntil.Store(0)
+		lent(int64(took), ready)
+		stops := cpus.noLoans.lasts(now())
+		if cpus.noSpins.lasts(now()) != stops {
+			t.Error("spinning and lending do not stop together")
+		}
+		cpus.noLoans.until.Store(0)
+		cpus.noSpins.until.Store(0)
 		return stops
 	}
 	for range 1000 {
@@ -139,12 +145,12 @@ func TestLent(t *testing.T) {
 	}
 }
 
-// While other processes need the CPUs, those who wait in turn let goroutines run
-// but lend no CPU: they look once.
+// In a respite, those who wait in turn let goroutines run but lend no CPU: they
+// look once.
 func TestBusyDoNotLend(t *testing.T) {
 	defer quietCPUs()
 	for end := time.Now().Add(10 * time.Second); ; {
-		cpus.busyUntil.Store(math.MaxInt64)
+		cpus.noLoans.until.Store(math.MaxInt64)
 		w := &waiter{crowd: 1, waits: cpus.waits.Load()}
 		looks := 0
 		if w.spin(func() bool { looks++; return false }) {
@@ -182,22 +188,22 @@ func TestPreemptedStopsSpinning(t *testing.T) {
 	at, last := now(), int64(0)
 	for range 10 {
 		preempted(at, 1)
-		pause := cpus.busyUntil.Load() - at
-		if pause < last || pause < int64(minBusy) || pause > int64(maxBusy) {
-			t.Fatalf("no spinning for %d ns after %d ns, want between %d and %d", pause, last, minBusy, maxBusy)
+		pause := cpus.noSpins.until.Load() - at
+		if pause < last || pause < int64(minRespite) || pause > int64(maxRespite) {
+			t.Fatalf("no spinning for %d ns after %d ns, want between %d and %d", pause, last, minRespite, maxRespite)
 		}
-		at, last = cpus.busyUntil.Load(), pause
+		at, last = cpus.noSpins.until.Load(), pause
 	}
-	if last != int64(maxBusy) {
-		t.Errorf("the pause has grown to %d ns, want %d", last, maxBusy)
+	if last != int64(maxRespite) {
+		t.Errorf("the pause has grown to %d ns, want %d", last, maxRespite)
 	}
-	cpus.busyUntil.Store(now() + int64(maxBusy))
+	cpus.noSpins.until.Store(now() + int64(maxRespite))
 	if new(waiter).spin(func() bool { return true }) {
 		t.Error("a waiter spins while other processes need the CPUs")
 	}
-	preempted(at+2*int64(maxBusy), 1)
-	if pause := cpus.busyFor.Load(); pause != int64(minBusy) {
-		t.Errorf("after a quiet time the pause is %d ns, want %d", pause, minBusy)
+	preempted(at+2*int64(maxRespite), 1)
+	if pause := cpus.noSpins.length.Load(); pause != int64(minRespite) {
+		t.Errorf("after a quiet time the pause is %d ns, want %d", pause, minRespite)
 	}
 }
 
