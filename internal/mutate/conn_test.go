@@ -46,8 +46,8 @@ var connMutations = []mutation{
 	caught("TestErrorsLikeUnixConn|TestExploreCloseWrite|TestConformance", "write after the end", "conn.go", "if status&endsWriting != 0 {\n\t\t\treturn 0, statusError(status)\n\t\t}\n", ""),
 	caught("TestErrorsLikeUnixConn|TestConformance", "read after the end", "conn.go", "case status&stReadShut != 0:", "case false:"),
 	caught("TestErrorsLikeUnixConn|TestConformance", "read after Close", "conn.go", "if status&stClosed != 0 {\n\t\t\treturn 0, net.ErrClosed\n\t\t}\n\t\tif c.in", "if c.in"),
-	caught("TestErrorsLikeUnixConn|TestConformance", "no read deadline for those who need not sleep", "conn.go", "if c.in.deadline.passed() {", "if false {"),
-	caught("TestErrorsLikeUnixConn|TestConformance", "no write deadline for those who need not sleep", "conn.go", "if c.out.deadline.passed() {", "if false {"),
+	caught("TestErrorsLikeUnixConn|TestConformance", "no read deadline for those who need not sleep", "conn.go", "if c.in.wait.deadline.passed() {", "if false {"),
+	caught("TestErrorsLikeUnixConn|TestConformance", "no write deadline for those who need not sleep", "conn.go", "if c.out.wait.deadline.passed() {", "if false {"),
 	caught("TestCorruptWakesTheOther|TestViolations", "read on after a violation", "conn.go", "if status&stCorrupt != 0 {\n\t\t\treturn 0, ErrCorrupt\n\t\t}\n", ""),
 	caught("TestExploreCorrupt|TestCorruptWakesTheOther", "reader keeps a violation to itself", "conn.go", "c.condemn()\n\t\t\treturn 0, err\n\t\tcase err != nil:\n\t\t\treturn 0, c.ended(err)", "return 0, err\n\t\tcase err != nil:\n\t\t\treturn 0, c.ended(err)"),
 	caught("TestViolations|TestCorruptWakesTheOther", "writer keeps a violation to itself", "conn.go", "c.condemn()\n\t\t\treturn 0, err\n\t\tcase err != nil:\n\t\t\treturn 0, c.ended(sys", "return 0, err\n\t\tcase err != nil:\n\t\t\treturn 0, c.ended(sys"),
@@ -76,8 +76,10 @@ var connMutations = []mutation{
 	caught("TestExploreDeadline", "a deadline undoes an interruption of reading", "deadline.go", "if status&endsReading == 0 {", "{"),
 	caught("TestExploreDeadline|TestBlockedWriteEnds", "a deadline undoes an interruption of writing", "deadline.go", "if status&endsWriting == 0 {", "{"),
 	caught("TestExploreDeadline", "look at the status before the lock", "deadline.go", "\tc.dl.Lock()\n\tdefer c.dl.Unlock()\n\tstatus := c.status.Load()\n", "\tstatus := c.status.Load()\n\tc.dl.Lock()\n\tdefer c.dl.Unlock()\n"),
-	caught("TestConformance|TestErrorsLikeUnixConn", "no read deadline for those who do not sleep", "deadline.go", "\t\tc.in.deadline.set(t)\n", ""),
-	caught("TestConformance|TestErrorsLikeUnixConn", "no write deadline for those who do not sleep", "deadline.go", "\t\tc.out.deadline.set(t)\n", ""),
+	caught("TestConformance|TestErrorsLikeUnixConn", "no read deadline for those who do not sleep", "deadline.go", "\t\tc.in.wait.deadline.set(t)\n", ""),
+	caught("TestConformance|TestErrorsLikeUnixConn", "no write deadline for those who do not sleep", "deadline.go", "\t\tc.out.wait.deadline.set(t)\n", ""),
+	caught("TestSpinDeadline", "a spinner does not look at the deadline", "spin.go", " || w.deadline.passedAt(t)", ""),
+	caught("TestSpinDeadline", "whoever lets others run does not look at the deadline", "spin.go", "if w.deadline.passedAt(start) {", "if false && w.deadline.passedAt(start) {"),
 	caught("TestConformance|TestErrorsLikeUnixConn", "set a deadline after Close", "deadline.go", "if status&stClosed != 0 {", "if false {"),
 
 	// Unmapping.
