@@ -65,6 +65,7 @@ func (c *Conn) writeCopy(w io.Writer) (int, error) {
 func (c *Conn) awaitRead() error {
 	c.in.mu.Lock()
 	defer c.leave(&c.in.mu)
+	c.gather()
 	_, err := c.awaitData(true)
 	return err
 }
@@ -114,6 +115,7 @@ type farError struct{ error }
 func (c *Conn) writePiece(write func([]byte) (int, error)) (int, error) {
 	c.in.mu.Lock()
 	defer c.leave(&c.in.mu)
+	c.gather()
 	n, err := c.awaitData(true)
 	if err != nil {
 		return 0, err
@@ -122,6 +124,7 @@ func (c *Conn) writePiece(write func([]byte) (int, error)) (int, error) {
 	first, _ := c.in.ring.Peek(min(n, copySize))
 	n, err = write(first)
 	c.consumed(c.in.ring.Release(n))
+	c.noteRead(n)
 	if err != nil && err != errNoRoom {
 		return n, farError{err}
 	}
