@@ -124,7 +124,9 @@ func (c *Conn) writePiece(write func([]byte) (int, error)) (int, error) {
 	first, _ := c.in.ring.Peek(min(n, copySize))
 	n, err = write(first)
 	c.consumed(c.in.ring.Release(n))
-	c.noteRead(n)
+	if n > 0 {
+		c.noteRead(n)
+	}
 	if err != nil && err != errNoRoom {
 		return n, farError{err}
 	}

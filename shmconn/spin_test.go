@@ -3,12 +3,16 @@ package shmconn
 import (
 	"math"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// quietCPUs forgets what other tests have made the process believe.
+// quietCPUs forgets what other tests have made the process believe, and has it
+// believe in more than one CPU.
 func quietCPUs() {
+	cpus.one = false
 	for _, r := range []*respite{&cpus.noSpins, &cpus.noLoans} {
 		r.until.Store(0)
 		r.length.Store(0)
@@ -78,18 +82,29 @@ func TestPreemptedIsWorthIt(t *testing.T) {
 	}
 }
 
+// often repeats f, which preemptions can disturb, until it has succeeded.
+func often(t *testing.T, f func() bool) {
+	t.Helper()
+	defer quietCPUs()
+	for end := time.Now().Add(10 * time.Second); ; {
+		quietCPUs()
+		if f() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("not once in 10 seconds")
+		}
+	}
+}
+
 // Several connections that wait in turn do not spin, and look only as often as
 // they let others run, goroutines or threads.
 func TestManyDoNotSpin(t *testing.T) {
-	quietCPUs()
-	defer quietCPUs()
 	limit := max(1, runtime.GOMAXPROCS(0)/2)
-	for _, test := range []struct {
-		waiters int
-		spins   bool
-	}{{1, true}, {limit, true}, {limit + 1, false}} {
-		waiters := make([]waiter, test.waiters)
-		won := 0
+	// spin has waiters wait in turn, and returns how many of them looked more
+	// often than that in the end.
+	spin := func(n int) (won int) {
+		waiters := make([]waiter, n)
 		for range 10 {
 			won = 0
 			for i := range waiters {
@@ -99,10 +114,54 @@ func TestManyDoNotSpin(t *testing.T) {
 				}
 			}
 		}
-		if spins := won == test.waiters; spins != test.spins || won > 0 && !spins {
-			t.Errorf("%d of %d waiters in turn spin, where %d may", won, test.waiters, limit)
-		}
+		return won
 	}
+	for n := 1; n <= limit; n++ {
+		often(t, func() bool { return spin(n) == n })
+	}
+	quietCPUs()
+	defer quietCPUs()
+	if won := spin(limit + 1); won > 0 {
+		t.Errorf("%d of %d waiters in turn spin, where %d may", won, limit+1, limit)
+	}
+}
+
+// Where there is one CPU nobody spins.
+func TestOneCPU(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	cpus.one = true
+	w := new(waiter)
+	looks := 0
+	if w.spin(func() bool { looks++; return looks > 2*crowdYields }) {
+		t.Error("a waiter spins on the only CPU")
+	}
+}
+
+// A spinner whose wait is a long one lets other threads run, and stops when those
+// take their time.
+func TestSpinnerLends(t *testing.T) {
+	defer func() { yieldThread = schedYield }()
+	came := false
+	pending := func() bool { return came }
+	often(t, func() bool {
+		came = false
+		yieldThread = func() { came = true }
+		return new(waiter).spin(pending)
+	})
+	often(t, func() bool {
+		loans := 0
+		came = false
+		yieldThread = func() {
+			loans++
+			for start := now(); now()-start <= int64(clockJump); {
+			}
+		}
+		if new(waiter).spin(pending) || loans > 1 {
+			t.Fatalf("%d loans though the first took long", loans)
+		}
+		return loans == 1 && cpus.noLoans.until.Load() != 0
+	})
 }
 
 // Lending the CPU to others goes on as long as enough comes of it, and what has
@@ -112,8 +171,8 @@ func TestLent(t *testing.T) {
 	defer quietCPUs()
 	stops := func(took time.Duration, ready bool) bool {
 		lent(int64(took), ready)
-		stops := cpus.noLoans.lasts(now())
-		if cpus.noSpins.lasts(now()) != stops {
+		stops := cpus.noLoans.until.Load() != 0
+		if cpus.noSpins.until.Load() != 0 != stops {
 			t.Error("spinning and lending do not stop together")
 		}
 		cpus.noLoans.until.Store(0)
@@ -148,20 +207,38 @@ func TestLent(t *testing.T) {
 // In a respite, those who wait in turn let goroutines run but lend no CPU: they
 // look once.
 func TestBusyDoNotLend(t *testing.T) {
-	defer quietCPUs()
-	for end := time.Now().Add(10 * time.Second); ; {
+	often(t, func() bool {
 		cpus.noLoans.until.Store(math.MaxInt64)
 		w := &waiter{crowd: 1, waits: cpus.waits.Load()}
 		looks := 0
 		if w.spin(func() bool { looks++; return false }) {
 			t.Fatal("a wait ends though nothing has come")
 		}
-		if looks == 1 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%d looks, want 1", looks) // other goroutines were at work each time
-		}
+		return looks == 1 // unless other goroutines were at work
+	})
+}
+
+// Those who wait in turn and only let each other run soon sleep.
+func TestCrowdAlone(t *testing.T) {
+	quietCPUs()
+	defer quietCPUs()
+	const n = 64
+	var looks atomic.Int64
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			// Each look takes as long as if there were work.
+			new(waiter).yield(func() bool {
+				looks.Add(1)
+				for start := now(); now()-start < int64(yieldTook); {
+				}
+				return false
+			})
+		})
+	}
+	all.Wait()
+	if l := looks.Load(); l > n*(crowdAlone+2) {
+		t.Errorf("%d looks of %d waiters, want %d each", l, n, crowdAlone)
 	}
 }
 
@@ -169,10 +246,11 @@ func TestBusyDoNotLend(t *testing.T) {
 func TestSpinDeadline(t *testing.T) {
 	quietCPUs()
 	defer quietCPUs()
-	w := &waiter{budget: time.Hour}
+	w := new(waiter)
 	w.deadline.set(time.Now())
 	looks := 0
-	if w.spin(func() bool { looks++; return false }) || looks > pollLooks {
+	// One more if the spinner is preempted meanwhile.
+	if w.spin(func() bool { looks++; return false }) || looks > pollLooks+1 {
 		t.Errorf("%d looks after the deadline, want at most %d", looks, pollLooks)
 	}
 	if w.yield(func() bool { return true }) {

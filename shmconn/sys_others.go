@@ -11,7 +11,7 @@ import (
 
 func closeFD(int) {}
 
-func yieldThread() {}
+func schedYield() {}
 
 func tryRead(uintptr, []byte) (int, error)     { return 0, errors.ErrUnsupported }
 func tryReadBare(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
