@@ -34,7 +34,7 @@ func TestProgram(t *testing.T) {
 	if text, err := os.ReadFile(image); err != nil || !regexp.MustCompile(`(?s)<svg.*>Latency of \d+ frames<.*>50%<`).Match(text) {
 		t.Errorf("plot: %v\n%.1000s", err, text)
 	}
-	for _, args := range [][]string{{"-rate", "0"}, {"-seconds", "0"}, {"-sink", "5"}, {"-seconds", "0.1", "-plot", "latency.unknown"}} {
+	for _, args := range [][]string{{"-rate", "0"}, {"-seconds", "0"}, {"-sink", "5"}, {"-seconds", "0.1", "-plot", filepath.Join(t.TempDir(), "latency.unknown")}} {
 		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Stdin, _ = os.Open(os.DevNull)
 		if err := cmd.Run(); err == nil {
