@@ -138,8 +138,8 @@ func TestOneCPU(t *testing.T) {
 	}
 }
 
-// A spinner whose wait is a long one lets other threads run, and stops when those
-// take their time.
+// A spinner whose wait is a long one lets other threads run. If that ends it, the
+// next wait begins with it. It stops when they take their time.
 func TestSpinnerLends(t *testing.T) {
 	defer func() { yieldThread = schedYield }()
 	came := false
@@ -148,6 +148,24 @@ func TestSpinnerLends(t *testing.T) {
 		came = false
 		yieldThread = func() { came = true }
 		return new(waiter).spin(pending)
+	})
+	often(t, func() bool {
+		w := new(waiter)
+		yieldThread = func() {
+			came = true
+			for start := now(); now()-start <= 2*int64(yieldTook); {
+			}
+		}
+		came = false
+		w.spin(pending)
+		for range 10 {
+			looks := 0
+			came = false
+			if !w.spin(func() bool { looks++; return came }) || looks > pollLooks+2 {
+				return false
+			}
+		}
+		return true
 	})
 	often(t, func() bool {
 		loans := 0
