@@ -23,8 +23,7 @@ import (
 //   - A spinner must not take a CPU from those who have work: not from this
 //     process's goroutines (Gosched takes long), nor from other processes (the
 //     clock jumps, as we were preempted), nor from the peer, for whom the
-//     spinners of this process leave half of the CPUs, if there is more than one,
-//     and whom a spinner lets run on its own when the wait is a long one.
+//     spinners of this process leave half of the CPUs, if there is more than one.
 //   - With several exchanges at the same time there is always something else to
 //     do. Where others have waited between two waits of one connection, as many
 //     as may spin, it only lets them and the peer run, and sleeps when that takes
@@ -63,18 +62,6 @@ const (
 
 	// pollLooks is how often a spinner looks between two looks at the clock.
 	pollLooks = 32
-
-	// lendAfter is how long a spinner waits before it lets other threads run as
-	// well. Where the answer takes that long, the peer may need this CPU for it:
-	// gRPC with 16 callers is 1.1 to 1.15 times as fast as over a unix socket with
-	// that, not 1.0 to 1.05, and its slowest calls take half the time. With 20 us,
-	// HTTP with one caller is 2.9 times as fast as over a unix socket, not 5; with
-	// 80, gRPC with 16 callers gains nothing.
-	//
-	// Where that has ended a wait, both ends are on the same CPU, and the next wait
-	// begins with it. While others keep one of two CPUs busy, a round trip of 64 B
-	// would take twice this time else, four times what a unix socket takes.
-	lendAfter = 40 * time.Microsecond
 
 	// maxYields bounds how often others may take their time during one spin.
 	maxYields = 4
@@ -123,7 +110,6 @@ type waiter struct {
 	waits    uint64             // of the whole process when the last wait began
 	crowd    int                // waits still to come before others are forgotten
 	asleep   bool               // since the last announcement
-	near     bool               // the last wait ended when the peer was given our CPU
 	deadline deadline           // of the direction, set by anybody
 }
 
@@ -258,10 +244,6 @@ func lent(took int64, ready bool) {
 func (w *waiter) poll(pending func() bool, start int64, crowded bool) bool {
 	budget := int64(cmp.Or(w.budget, spinBudget))
 	yields := 0
-	after := int64(lendAfter)
-	if w.near {
-		after = 0
-	}
 	yielded := start - int64(yieldEvery)
 	for last := start; ; {
 		for range pollLooks {
@@ -282,30 +264,12 @@ func (w *waiter) poll(pending func() bool, start int64, crowded bool) bool {
 		if crowded || t-yielded >= int64(yieldEvery) {
 			runtime.Gosched()
 			yielded = now()
-			took := yielded - t
-			switch {
-			case took > int64(yieldTook):
+			if took := yielded - t; took > int64(yieldTook) {
 				// Others have used that time, and may want more.
 				crowded = true
 				start += took
 				if yields++; yields > maxYields {
 					return pending()
-				}
-			case yielded-start >= after:
-				took, ready := lend(pending)
-				yielded += took
-				after = int64(lendAfter)
-				w.near = ready && took >= int64(yieldTook) && took <= int64(clockJump)
-				if took > int64(clockJump) {
-					cpus.noLoans.begin(yielded)
-					preempted(yielded, took)
-					return ready
-				}
-				if ready {
-					return true
-				}
-				if took > int64(yieldTook) {
-					start += took
 				}
 			}
 			last = yielded

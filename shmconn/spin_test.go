@@ -138,47 +138,14 @@ func TestOneCPU(t *testing.T) {
 	}
 }
 
-// A spinner whose wait is a long one lets other threads run. If that ends it, the
-// next wait begins with it. It stops when they take their time.
-func TestSpinnerLends(t *testing.T) {
+// Who waits in turn with others lets other threads run.
+func TestCrowdLends(t *testing.T) {
 	defer func() { yieldThread = schedYield }()
-	came := false
-	pending := func() bool { return came }
 	often(t, func() bool {
-		came = false
+		came := false
 		yieldThread = func() { came = true }
-		return new(waiter).spin(pending)
-	})
-	often(t, func() bool {
-		w := new(waiter)
-		yieldThread = func() {
-			came = true
-			for start := now(); now()-start <= 2*int64(yieldTook); {
-			}
-		}
-		came = false
-		w.spin(pending)
-		for range 10 {
-			looks := 0
-			came = false
-			if !w.spin(func() bool { looks++; return came }) || looks > pollLooks+2 {
-				return false
-			}
-		}
-		return true
-	})
-	often(t, func() bool {
-		loans := 0
-		came = false
-		yieldThread = func() {
-			loans++
-			for start := now(); now()-start <= int64(clockJump); {
-			}
-		}
-		if new(waiter).spin(pending) || loans > 1 {
-			t.Fatalf("%d loans though the first took long", loans)
-		}
-		return loans == 1 && cpus.noLoans.until.Load() != 0
+		w := &waiter{crowd: 1, waits: cpus.waits.Load()}
+		return w.spin(func() bool { return came })
 	})
 }
 
