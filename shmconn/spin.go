@@ -24,6 +24,9 @@ import (
 //     process's goroutines (Gosched takes long), nor from other processes (the
 //     clock jumps, as we were preempted), nor from the peer, for whom the
 //     spinners of this process leave half of the CPUs, if there is more than one.
+//   - The first wait of a connection is for a peer that has yet to accept it,
+//     which takes many system calls and threads, so there is none: to dial, echo
+//     and close takes 0.5 ms without and 0.65 with it, and 0.7 of the CPU time.
 //   - With several exchanges at the same time there is always something else to
 //     do. Where others have waited between two waits of one connection, as many
 //     as may spin, it only lets them and the peer run, and sleeps when that takes
@@ -107,7 +110,7 @@ type waiter struct {
 	budget   time.Duration      // how long it spins, 0 for spinBudget, negative for not at all
 	failures uint               // spins in vain, in a row
 	skips    int                // waits still to come without a spin
-	waits    uint64             // of the whole process when the last wait began
+	waits    uint64             // of the whole process when the last wait began, 0 before the first
 	crowd    int                // waits still to come before others are forgotten
 	asleep   bool               // since the last announcement
 	deadline deadline           // of the direction, set by anybody
@@ -139,11 +142,14 @@ func (w *waiter) spin(pending func() bool) bool {
 	}
 	procs := runtime.GOMAXPROCS(0)
 	limit := max(1, procs/2)
-	waits := cpus.waits.Add(1)
-	if before := w.waits; before != 0 && waits-before > uint64(limit) {
+	before, waits := w.waits, cpus.waits.Add(1)
+	w.waits = waits
+	if before == 0 {
+		return false // the first
+	}
+	if waits-before > uint64(limit) {
 		w.crowd = crowdWaits
 	}
-	w.waits = waits
 	if w.skips > 0 {
 		w.skips--
 		return false

@@ -21,6 +21,9 @@ func quietCPUs() {
 	cpus.lent.Store(0)
 }
 
+// used returns a waiter that has waited just now.
+func used() *waiter { return &waiter{waits: max(cpus.waits.Load(), 1)} }
+
 // spins counts of n waits in vain those that looked at all.
 func spins(w *waiter, n int) int {
 	looked := 0
@@ -63,11 +66,22 @@ func TestSpinReturns(t *testing.T) {
 	}
 }
 
+// The first wait of a connection does not spin, the next one does.
+func TestFirstWaitSleeps(t *testing.T) {
+	w := new(waiter)
+	if n := spins(w, 1); n != 0 {
+		t.Error("the first wait spins")
+	}
+	if n := spins(w, 1); n != 1 {
+		t.Error("the second wait does not spin")
+	}
+}
+
 // Being preempted is no reason to stop if the spins have saved more time.
 func TestPreemptedIsWorthIt(t *testing.T) {
 	quietCPUs()
 	defer quietCPUs()
-	w := new(waiter)
+	w := used()
 	const saves = 100
 	for range saves {
 		w.spin(func() bool { return true })
@@ -131,7 +145,7 @@ func TestOneCPU(t *testing.T) {
 	quietCPUs()
 	defer quietCPUs()
 	cpus.one = true
-	w := new(waiter)
+	w := used()
 	looks := 0
 	if w.spin(func() bool { looks++; return looks > 2*crowdYields }) {
 		t.Error("a waiter spins on the only CPU")
@@ -231,7 +245,7 @@ func TestCrowdAlone(t *testing.T) {
 func TestSpinDeadline(t *testing.T) {
 	quietCPUs()
 	defer quietCPUs()
-	w := new(waiter)
+	w := used()
 	w.deadline.set(time.Now())
 	looks := 0
 	// One more if the spinner is preempted meanwhile.
@@ -261,7 +275,7 @@ func TestPreemptedStopsSpinning(t *testing.T) {
 		t.Errorf("the pause has grown to %d ns, want %d", last, maxRespite)
 	}
 	cpus.noSpins.until.Store(now() + int64(maxRespite))
-	if new(waiter).spin(func() bool { return true }) {
+	if used().spin(func() bool { return true }) {
 		t.Error("a waiter spins while other processes need the CPUs")
 	}
 	preempted(at+2*int64(maxRespite), 1)
@@ -272,7 +286,7 @@ func TestPreemptedStopsSpinning(t *testing.T) {
 
 // A waiter without a budget never looks.
 func TestNoSpinBudget(t *testing.T) {
-	if n := spins(&waiter{budget: -1}, 200); n != 0 {
+	if n := spins(&waiter{budget: -1, waits: 1}, 200); n != 0 {
 		t.Errorf("%d of 200 waits spun, want none", n)
 	}
 }
@@ -282,7 +296,8 @@ func TestNoSpinBudget(t *testing.T) {
 func TestLongSpinBudget(t *testing.T) {
 	defer quietCPUs()
 	late := func(budget time.Duration) bool {
-		w := &waiter{budget: budget}
+		w := used()
+		w.budget = budget
 		quietCPUs()
 		start := now()
 		return w.spin(func() bool { return now()-start > 3*int64(spinBudget) })

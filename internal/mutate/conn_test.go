@@ -83,6 +83,7 @@ var connMutations = []mutation{
 	caught("TestOneCPU", "spin on the only CPU", "spin.go", " || cpus.one", ""),
 	caught("TestCrowdLends", "sleep rather than let other threads run", "spin.go", "\tyieldThread()\n", ""),
 	caught("TestCrowdAlone", "let each other run for as long as if there were work", "spin.go", "alone == crowdAlone", "alone == 1<<30"),
+	caught("TestFirstWaitSleeps", "spin for a peer that has yet to accept", "spin.go", "\tif before == 0 {\n", "\tif false {\n"),
 	caught("TestConformance|TestErrorsLikeUnixConn", "set a deadline after Close", "deadline.go", "if status&stClosed != 0 {", "if false {"),
 
 	// Unmapping.
