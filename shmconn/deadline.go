@@ -37,6 +37,15 @@ func (d *deadline) set(t time.Time) {
 	d.at.Store(at)
 }
 
+// time returns the deadline, the zero time for none.
+func (d *deadline) time() time.Time {
+	at := d.at.Load()
+	if at == 0 {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(at))
+}
+
 func (d *deadline) passed() bool { return d.at.Load() != 0 && d.passedAt(now()) }
 
 // passedAt is passed for those who have just looked at the clock.

@@ -143,8 +143,7 @@ func exploreConns(t *testing.T, setup func(x *explore.Explorer, a, b *Conn) (che
 			if err := c.join(e, func() ringer { return &pollRinger{x: x, far: bells[1-i]} }); err != nil {
 				t.Fatal(err)
 			}
-			// Spinning takes time, of which there is none here.
-			c.in.wait.skips, c.out.wait.skips = 1<<30, 1<<30
+			c.setSpinBudget(-1) // takes time, of which there is none here
 			conns[i] = c
 		}
 		check := setup(x, conns[0], conns[1])

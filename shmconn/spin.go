@@ -126,6 +126,8 @@ var cpus = struct {
 	noSpins respite
 	wins    atomic.Int64 // spins not in vain since a spinner was preempted
 
+	naps atomic.Int64 // saved for readers in a crowd
+
 	noLoans respite
 	lent    atomic.Int64 // nanoseconds that others have had a crowd's CPUs for too long
 }{one: runtime.NumCPU() == 1}

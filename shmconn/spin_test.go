@@ -19,6 +19,7 @@ func quietCPUs() {
 	}
 	cpus.wins.Store(0)
 	cpus.lent.Store(0)
+	cpus.naps.Store(0)
 }
 
 // used returns a waiter that has waited just now.

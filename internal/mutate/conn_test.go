@@ -84,6 +84,13 @@ var connMutations = []mutation{
 	caught("TestCrowdLends", "sleep rather than let other threads run", "spin.go", "\tyieldThread()\n", ""),
 	caught("TestCrowdAlone", "let each other run for as long as if there were work", "spin.go", "alone == crowdAlone", "alone == 1<<30"),
 	caught("TestFirstWaitSleeps", "spin for a peer that has yet to accept", "spin.go", "\tif before == 0 {\n", "\tif false {\n"),
+	caught("TestNapLateBell", "sleep rather than nap", "wait.go", "if c.in.wait.crowd == 0 ||", "if true ||"),
+	caught("TestNapLateBell", "a late bell earns nothing", "wait.go", "min(cpus.naps.Load()+napEarns, maxNaps)", "cpus.naps.Load()"),
+	caught("TestNapsInVain", "naps need not be earned", "wait.go", " || cpus.naps.Load() <= 0 && cpus.waits.Load()%napsTried != 0 {", " {"),
+	caught("TestNapsInVain", "naps are not tried", "wait.go", " && cpus.waits.Load()%napsTried != 0 {", " {"),
+	caught("TestNapsInVain", "naps cost nothing", "wait.go", "max(cpus.naps.Load()-1, 0)", "cpus.naps.Load()"),
+	caught("TestNapsInVain", "naps leave a deadline behind", "wait.go", "\tdefer c.limitSleep(0)\n", ""),
+	caught("TestNapDeadline", "naps end a deadline", "wait.go", "\tat := c.in.wait.deadline.time()\n", "\tvar at time.Time\n"),
 	caught("TestConformance|TestErrorsLikeUnixConn", "set a deadline after Close", "deadline.go", "if status&stClosed != 0 {", "if false {"),
 
 	// Unmapping.
