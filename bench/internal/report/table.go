@@ -156,7 +156,7 @@ func idle(b *strings.Builder, r *run.Results) {
 			} {
 				fmt.Fprintf(t, "%s\t%s\t%s\t", kib(f.pss/n), kib(f.rss/n), digits(f.goroutines/n))
 			}
-			fmt.Fprintf(t, "%s\t%s\n", Duration(run.Of(a.Samples, run.IdleCPU).Median), bounds(row, a))
+			fmt.Fprintf(t, "%s\t%s\n", Duration(run.IdleCPU(a.Samples)), bounds(row, a))
 		}
 	}
 	if any {
