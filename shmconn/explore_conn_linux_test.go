@@ -328,3 +328,17 @@ func TestExploreDeadline(t *testing.T) {
 		})
 	}
 }
+
+// TestExploreNap sets a deadline while a reader naps.
+func TestExploreNap(t *testing.T) {
+	defer quietCPUs()
+	exploreConns(t, func(x *explore.Explorer, a, b *Conn) func() {
+		cpus.savedNaps.Store(maxSavedNaps)
+		a.setSpinBudget(0)
+		a.in.wait.waits, a.in.wait.skips, a.in.wait.crowd = 1, 1, 1
+		tr := &tracer{x: x, c: a}
+		x.Go(func() { tr.want(tr.receive(2), os.ErrDeadlineExceeded) })
+		x.Go(func() { a.SetReadDeadline(longAgo) })
+		return func() {}
+	})
+}

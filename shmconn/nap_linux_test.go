@@ -6,24 +6,30 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 )
 
 // A napBell calls asleep, with a count, when a reader has announced its sleep, or
-// it is too late for that.
+// when it was too late for that.
 type napBell struct {
 	bell
-	deaf   bool // hears no ring
-	sleeps int
-	naps   int // limits that sleeps had
-	asleep func(n int)
+	wait    *waiter
+	deaf    bool // hears no ring
+	sleeps  int
+	missed  int          // sleeps that it was too late for
+	limited atomic.Int64 // how often a sleep was limited
+	asleep  func(n int)
 }
 
 func (b *napBell) SetReadDeadline(at time.Time) error {
 	if !at.IsZero() {
-		b.naps++
+		b.limited.Add(1)
+	}
+	if deadline := b.wait.deadline.time(); deadline.After(time.Now()) && (at.IsZero() || at.After(deadline)) {
+		panic("a sleep is to outlast the deadline")
 	}
 	return b.bell.SetReadDeadline(at)
 }
@@ -43,6 +49,7 @@ func (b *napBell) WaitRead(ready func(uintptr) bool) error {
 		return !b.deaf && ready(fd)
 	})
 	if err == os.ErrDeadlineExceeded && awake {
+		b.missed++
 		b.asleep(b.sleeps)
 	}
 	return err
@@ -50,7 +57,7 @@ func (b *napBell) WaitRead(ready func(uintptr) bool) error {
 
 // crowdReader returns a connection whose reader, in a crowd, has the given number
 // of naps saved. Whether its bell is deaf or not, asleep is called as napBell says.
-func crowdReader(t *testing.T, saved int64, deaf bool, asleep func(c, peer *Conn, n int)) (c *Conn, b *napBell) {
+func crowdReader(t *testing.T, saved int, deaf bool, asleep func(c, peer *Conn, n int)) (c *Conn, b *napBell) {
 	t.Helper()
 	l, err := Listen("shm", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -68,18 +75,21 @@ func crowdReader(t *testing.T, saved int64, deaf bool, asleep func(c, peer *Conn
 	}
 	t.Cleanup(func() { far.Close() })
 	c = near.(*Conn)
-	b = &napBell{bell: c.bell, deaf: deaf, asleep: func(n int) { asleep(c, far.(*Conn), n) }}
+	b = &napBell{bell: c.bell, wait: &c.in.wait, deaf: deaf, asleep: func(n int) { asleep(c, far.(*Conn), n) }}
 	c.bell = b
 	quietCPUs()
 	t.Cleanup(quietCPUs)
+	cpus.savedNaps.Store(int64(saved))
+	cpus.waits.Store(napEvery) // the next wait is not one that tries
 	crowd(c)
-	cpus.naps.Store(saved)
-	cpus.waits.Store(napsTried) // the next wait is not one that tries
 	return c, b
 }
 
 // crowd has the next wait of c be one in a crowd that does not yield.
-func crowd(c *Conn) { c.in.wait.crowd, c.in.wait.skips = 1, 1 }
+func crowd(c *Conn) {
+	w := &c.in.wait
+	w.waits, w.crowd, w.skips = cpus.waits.Load(), 1, 1
+}
 
 // read reads one byte of two at most.
 func read(t *testing.T, c *Conn) error {
@@ -118,22 +128,28 @@ func naps() (n int) {
 
 // A reader in a crowd need not hear its bell.
 func TestNapLateBell(t *testing.T) {
-	for _, when := range []int{1, naps()} {
-		const saved = 100
-		c, b := crowdReader(t, saved, true, func(_, peer *Conn, n int) {
-			if n == when {
-				write(t, peer)
+	for _, test := range []struct{ when, saved, want int }{
+		{1, 100, 100 + napEarns},
+		{naps(), 100, 100 - naps() + 1 + napEarns},
+		{1, maxSavedNaps - 1, maxSavedNaps},
+	} {
+		often(t, func() bool {
+			c, b := crowdReader(t, test.saved, true, func(_, peer *Conn, n int) {
+				if n == test.when {
+					write(t, peer)
+				}
+			})
+			if err := read(t, c); err != nil {
+				t.Error(err)
 			}
+			if b.sleeps != test.when {
+				t.Errorf("%d sleeps, want %d", b.sleeps, test.when)
+			}
+			if got := int(cpus.savedNaps.Load()); b.missed == 0 && got != test.want {
+				t.Errorf("%d naps saved, want %d", got, test.want)
+			}
+			return b.missed == 0
 		})
-		if err := read(t, c); err != nil {
-			t.Error(err)
-		}
-		if b.sleeps != when {
-			t.Errorf("%d sleeps, want %d", b.sleeps, when)
-		}
-		if got, want := cpus.naps.Load(), int64(saved-when+1+napEarns); got != want {
-			t.Errorf("%d naps saved, want %d", got, want)
-		}
 	}
 }
 
@@ -148,33 +164,41 @@ func TestNapsInVain(t *testing.T) {
 	})
 	wait := func(want int) {
 		t.Helper()
-		b.sleeps, b.naps, when = 0, 0, want+1
+		b.sleeps, when = 0, want+1
+		b.limited.Store(0)
+		wakes := c.Stats().WakesReceived
 		if err := read(t, c); err != nil {
 			t.Error(err)
 		}
-		if b.sleeps != want+1 || b.naps != want {
-			t.Errorf("%d sleeps, %d of them naps, want %d and %d", b.sleeps, b.naps, want+1, want)
+		if got := int(b.limited.Load()); b.sleeps != want+1 || got != want {
+			t.Errorf("%d sleeps, %d of them naps, want %d and %d", b.sleeps, got, want+1, want)
 		}
-		if saved := cpus.naps.Load(); saved != 0 {
+		if got := c.Stats().WakesReceived - wakes; got > 1 {
+			t.Errorf("woken %d times, want once", got)
+		}
+		if saved := cpus.savedNaps.Load(); saved != 0 {
 			t.Errorf("%d naps saved, want none", saved)
 		}
 		crowd(c)
 	}
 	wait(naps())
 	wait(0)
-	cpus.waits.Store(2*napsTried - 1)
+	cpus.waits.Store(2*napEvery - 1)
 	wait(naps())
 	// Nor has a wait on its own any.
 	c.in.wait.crowd = 0
-	cpus.waits.Store(3*napsTried - 1)
-	c.in.wait.waits = 3*napsTried - 1
+	cpus.waits.Store(3*napEvery - 1)
+	c.in.wait.waits = 3*napEvery - 1
 	wait(0)
 }
 
 // A deadline ends a nap, and naps end no deadline.
 func TestNapDeadline(t *testing.T) {
-	c, _ := crowdReader(t, maxNaps, true, func(*Conn, *Conn, int) {})
-	for _, d := range []time.Duration{time.Millisecond, 30 * time.Millisecond} {
+	c, b := crowdReader(t, maxSavedNaps, true, func(*Conn, *Conn, int) {})
+	wait := func(d time.Duration) {
+		t.Helper()
+		crowd(c)
+		b.sleeps = 0
 		start := time.Now()
 		c.SetReadDeadline(start.Add(d))
 		if err := read(t, c); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -183,8 +207,14 @@ func TestNapDeadline(t *testing.T) {
 		if took := time.Since(start); took < d {
 			t.Errorf("deadline of %v: %v", d, took)
 		}
-		crowd(c)
 	}
+	wait(30 * time.Millisecond)
+	often(t, func() bool {
+		cpus.savedNaps.Store(maxSavedNaps)
+		wait(maxNap * 3 / 8) // in the middle of a nap
+		// All, if the bell's timer is ahead of the clock; none, if this was too slow.
+		return b.sleeps > 0 && b.sleeps < naps()
+	})
 }
 
 // Whatever happens during a nap is what it is during a sleep.
@@ -199,13 +229,21 @@ func TestNapInterrupted(t *testing.T) {
 		"peer's Close":     {func(_, peer *Conn) { peer.Close() }, io.EOF},
 		"peer has crashed": {func(c, _ *Conn) { c.interrupt(stHungUp) }, syscall.ECONNRESET},
 	} {
-		c, _ := crowdReader(t, maxNaps, true, func(c, peer *Conn, n int) {
+		const saved = 100
+		c, _ := crowdReader(t, saved, true, func(c, peer *Conn, n int) {
 			if n == 1 {
+				if limited := c.bell.(*napBell).limited.Load(); limited != 1 {
+					t.Errorf("%s: %d limits before the first sleep, want 1", name, limited)
+				}
 				test.do(c, peer)
 			}
 		})
 		if err := read(t, c); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+		// The bell is late for what the peer does.
+		if got := cpus.savedNaps.Load(); got > saved && name != "peer's Close" {
+			t.Errorf("%s: %d naps saved, want no more than %d", name, got, saved)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func quietCPUs() {
 	}
 	cpus.wins.Store(0)
 	cpus.lent.Store(0)
-	cpus.naps.Store(0)
+	cpus.savedNaps.Store(0)
 }
 
 // used returns a waiter that has waited just now.
@@ -159,7 +159,8 @@ func TestCrowdLends(t *testing.T) {
 	often(t, func() bool {
 		came := false
 		yieldThread = func() { came = true }
-		w := &waiter{crowd: 1, waits: cpus.waits.Load()}
+		w := used()
+		w.crowd = 1
 		return w.spin(func() bool { return came })
 	})
 }
@@ -209,7 +210,8 @@ func TestLent(t *testing.T) {
 func TestBusyDoNotLend(t *testing.T) {
 	often(t, func() bool {
 		cpus.noLoans.until.Store(math.MaxInt64)
-		w := &waiter{crowd: 1, waits: cpus.waits.Load()}
+		w := used()
+		w.crowd = 1
 		looks := 0
 		if w.spin(func() bool { looks++; return false }) {
 			t.Fatal("a wait ends though nothing has come")

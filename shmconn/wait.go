@@ -39,67 +39,17 @@ func (c *Conn) parkReader(spin bool) error {
 	if spin && (c.in.wait.spin(c.dataPending) || c.nap()) {
 		return nil
 	}
-	c.in.wait.asleep = false
-	err := c.bell.WaitRead(c.in.wait.ready)
-	if err == os.ErrDeadlineExceeded && c.status.Load()&endsReading == 0 {
+	if err := c.sleepReader(); err == os.ErrDeadlineExceeded && c.status.Load()&endsReading == 0 {
 		return err
 	}
 	return nil
 }
 
-// Naps. While goroutines yield, Go's scheduler always has one to run, and looks
-// for those that sleep on a descriptor every 10 ms only (findRunnable and sysmon
-// in runtime/proc.go). At timers it looks each time. So a reader in a crowd sleeps
-// by a timer first: HTTP with 16 callers has its 99.9th percentile at 6 ms then,
-// 5 over a unix socket, and 12 without, and is 1.5 times as fast, not 1.4.
-//
-// In a process with less to do naps are in vain, and each is a wake-up more. So
-// they have to be earned, by those that have found their bell to be late.
-const (
-	minNap = 50 * time.Microsecond // the first of a wait, each next is twice as long
-	maxNap = 6400 * time.Microsecond
-
-	napEarns  = 16  // naps in vain that a late bell is worth
-	maxNaps   = 512 // that are saved
-	napsTried = 32  // one in how many waits has naps without any saved
-)
-
-// nap sleeps for short times, and reports whether there is something to do. If
-// not, or in no time at all, the reader has to sleep for as long as it takes.
-// c.in.mu is held.
-func (c *Conn) nap() (ready bool) {
-	if c.in.wait.crowd == 0 || cpus.naps.Load() <= 0 && cpus.waits.Load()%napsTried != 0 {
-		return false
-	}
-	defer c.limitSleep(0)
-	for d := minNap; d <= maxNap; d *= 2 {
-		c.in.wait.asleep = false
-		c.limitSleep(d)
-		if c.bell.WaitRead(c.in.wait.ready) != os.ErrDeadlineExceeded {
-			return true
-		}
-		if c.dataPending() {
-			cpus.naps.Store(min(cpus.naps.Load()+napEarns, maxNaps))
-			return true
-		}
-		cpus.naps.Store(max(cpus.naps.Load()-1, 0))
-	}
-	return false
-}
-
-// limitSleep ends the reader's sleep after d, if that is not 0, or else at its
-// deadline, if that is not earlier. After an interruption it changes nothing.
-func (c *Conn) limitSleep(d time.Duration) {
-	c.dl.Lock()
-	defer c.dl.Unlock()
-	if c.status.Load()&endsReading != 0 {
-		return
-	}
-	at := c.in.wait.deadline.time()
-	if end := time.Now().Add(d); d > 0 && (at.IsZero() || end.Before(at)) {
-		at = end
-	}
-	c.bell.SetReadDeadline(at)
+// sleepReader sleeps until the bell rings or its deadline, unless there is
+// something to do. c.in.mu is held.
+func (c *Conn) sleepReader() error {
+	c.in.wait.asleep = false
+	return c.bell.WaitRead(c.in.wait.ready)
 }
 
 // parkWriter returns when there may be space or an end to report. The error is
