@@ -13,7 +13,8 @@ import (
 // a request takes 0.9 times as long.
 //
 // In a process that has less to do naps are in vain, and each is a wake-up or two
-// more. So they have to be earned, by bells that were late. Those of any peer
+// more: a server of 16 connections with a message every 20 ms would take 1.4 times
+// the CPU time. So they have to be earned, by bells that were late. Those of any peer
 // count, which can bring about naps for all or for none, and no more by it than
 // this process's being slower.
 const (
