@@ -67,7 +67,7 @@ func TestSpinReturns(t *testing.T) {
 	}
 }
 
-// The first wait of a connection does not spin, the next one does.
+// The first wait of a direction does not spin, the next one does.
 func TestFirstWaitSleeps(t *testing.T) {
 	w := new(waiter)
 	if n := spins(w, 1); n != 0 {
