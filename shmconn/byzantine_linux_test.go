@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/shmconn/shmconn/internal/wire"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -223,19 +224,19 @@ func TestByzantine(t *testing.T) {
 	cases := byzantineCases(t)
 	b := startByzantine(t)
 
-	refused := make(chan error, 1024)
+	arrivals := make(chan arrival, 1024)
 	inner, path := listen(t, "shm", shmconn.ListenConfig{
 		HandshakeTimeout: victimHandshake,
 		MaxPending:       256, // none is displaced: that is for package listener to test
-		OnError: func(_ net.Conn, err error) {
+		OnError: func(c net.Conn, _ error) {
 			select {
-			case refused <- err:
+			case arrivals <- arrival{markedPID(c), nil}:
 			default:
 			}
 		},
 	})
-	// Whoever says it is honest is served by echo, the others are victims.
-	l := &sorted{Listener: inner, victims: make(chan net.Conn, 64)}
+	// This process is served by echo, the connections of others are victims.
+	l := &sorted{Listener: inner, arrivals: arrivals}
 	serveEcho(t, l)
 	honest := startHonest(t, path)
 
@@ -252,7 +253,7 @@ func TestByzantine(t *testing.T) {
 			var got string
 			if tc.role == "client" {
 				fmt.Fprintf(b.in, "client\t%s\t%s\n", path, tc.name)
-				got = sufferAsServer(t, l.victims, refused)
+				got = sufferAsServer(t, b, arrivals)
 			} else {
 				at := socketPath(t)
 				fmt.Fprintf(b.in, "server\t%s\t%s\n", at, tc.name)
@@ -272,9 +273,6 @@ func TestByzantine(t *testing.T) {
 			if used := cpuTime(t) - cpu; used > 200*time.Millisecond+wall*3/4 {
 				t.Errorf("%v of CPU time in %v", used, wall)
 			}
-			for len(refused) > 0 {
-				<-refused
-			}
 			if t.Failed() {
 				return
 			}
@@ -287,17 +285,43 @@ func TestByzantine(t *testing.T) {
 	}
 }
 
-// sufferAsServer waits for what the byzantine client comes to.
-func sufferAsServer(t *testing.T, victims <-chan net.Conn, refused <-chan error) string {
+// An arrival is what a listener has come to with a client: a connection, or nil
+// if it was refused.
+type arrival struct {
+	from int32 // the process
+	conn net.Conn
+}
+
+// markedPID returns the process that the byzantine peer puts into its mark.
+func markedPID(c net.Conn) int32 {
+	var pid int32
+	fmt.Sscanf(c.RemoteAddr().String(), wire.MarkPrefix+"%08x", &pid) // or 0
+	return pid
+}
+
+// sufferAsServer waits for what the byzantine client comes to. The server may be
+// told of clients of earlier cases only now: they see their sockets closed before.
+func sufferAsServer(t *testing.T, b *byzantine, arrivals <-chan arrival) string {
 	t.Helper()
-	select {
-	case c := <-victims:
-		return suffer(t, c)
-	case <-refused:
-		return "refused"
-	case <-time.After(unhurried):
-		t.Error("neither refused nor accepted")
-		return "nothing"
+	var pid int32
+	if _, err := fmt.Sscanf(b.line(t), "pid %d", &pid); err != nil {
+		t.Fatal(err)
+	}
+	for late := time.After(unhurried); ; {
+		select {
+		case a := <-arrivals:
+			switch {
+			case a.from == pid && a.conn == nil:
+				return "refused"
+			case a.from == pid:
+				return suffer(t, a.conn)
+			case a.conn != nil:
+				a.conn.Close()
+			}
+		case <-late:
+			t.Error("neither refused nor accepted")
+			return "nothing"
+		}
 	}
 }
 
@@ -325,10 +349,10 @@ func sufferAsClient(t *testing.T, b *byzantine, path string) string {
 }
 
 // sorted is a listener that passes on the connections of this process and gives
-// all others to victims.
+// all others to arrivals.
 type sorted struct {
 	net.Listener
-	victims chan net.Conn
+	arrivals chan<- arrival
 }
 
 func (l *sorted) Accept() (net.Conn, error) {
@@ -337,9 +361,10 @@ func (l *sorted) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.(*shmconn.Conn).PeerCredentials().PID == int32(os.Getpid()) {
+		pid := c.(*shmconn.Conn).PeerCredentials().PID
+		if pid == int32(os.Getpid()) {
 			return c, nil
 		}
-		l.victims <- c
+		l.arrivals <- arrival{pid, c}
 	}
 }

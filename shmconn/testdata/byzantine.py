@@ -6,13 +6,14 @@ It needs Python 3.10 and its standard library, and has one case for each attack.
     byzantine.py list       one line for each case: role, outcome, name, separated by tabs
     byzantine.py serve      runs the cases named on standard input: role, path, name, by tabs
 
-The role is that of this program. As "client" it connects to the victim at path, as "server" it
-listens at path, says "listening" and waits for the victim. Each case runs in a process of its own,
-after which the line "exit N" follows: 0 if the case was carried out and the victim has let go of
-its socket in time, 77 if this system cannot carry it out.
+The role is that of this program. Each case runs in a process of its own. As "client" it connects
+to the victim at path after the line "pid N", and its sockets' marks begin with that number, as eight
+hexadecimal digits; as "server" it listens at path, says "listening" and waits for the victim. After
+it the line "exit N" follows: 0 if the case was carried out and the victim has let go of its socket in
+time, 77 if this system cannot carry it out.
 
 The outcome is what the victim must report, given that it sends back all it receives and gives each
-read and write half a second: words of refused, eof, reset, pipe, corrupt, timeout, joined by "|".
+read and write a fifth of a second: words of refused, eof, reset, pipe, corrupt, timeout, joined by "|".
 """
 
 import array, ctypes, errno, fcntl, mmap, os, random, secrets, select, signal, socket, struct, sys, tempfile, threading, time, traceback
@@ -170,7 +171,7 @@ def take_memory(sock):
 
 def dial(path):
     sock = socket.socket(socket.AF_UNIX)
-    sock.bind(b"\0shmconn/1/" + secrets.token_hex(13).encode())
+    sock.bind(b"\0shmconn/1/" + b"%08x" % os.getpid() + secrets.token_hex(9).encode())
     sock.connect(path)
     sock.settimeout(5)
     return sock
@@ -337,6 +338,8 @@ def main():
                 traceback.print_exc()
             sys.stdout.flush()
             os._exit(code)
+        if role == "client":
+            print("pid", pid, flush=True)
         _, status = os.waitpid(pid, 0)
         print("exit", os.waitstatus_to_exitcode(status), flush=True)
 
