@@ -47,8 +47,10 @@ type Conn struct {
 	out outbound
 
 	// dl orders changes of the bell's and the socket's deadlines: once a
-	// direction has been interrupted, its deadline stays in the past.
-	dl mutex
+	// direction has been interrupted, its deadline stays in the past, but for
+	// those who have yet to look at the status.
+	dl     mutex
+	dozing bool // the reader's deadline may be set to wake it; guarded by dl
 
 	// life guards the memory against unmapping for those who use it without
 	// holding a direction: the announcements of closing. Whoever needs both
@@ -67,6 +69,7 @@ type bell interface {
 	WaitWrite(ready func(uintptr) bool) error
 	SetReadDeadline(t time.Time) error
 	SetWriteDeadline(t time.Time) error
+	Observe(rung func()) error
 	Close()
 }
 
@@ -78,10 +81,11 @@ type ringer interface {
 // inbound is the direction that is read. Its mutex is held by the one call
 // that consumes, also while that sleeps.
 type inbound struct {
-	mu     mutex
-	ring   *ring.Consumer
-	ringer ringer
-	streak streak
+	mu       mutex
+	ring     *ring.Consumer
+	ringer   ringer
+	streak   streak
+	observed bool // those who yield look at the bell
 	sleeper
 }
 

@@ -18,7 +18,7 @@ func now() int64 { return int64(time.Since(epoch)) }
 // deadline is a direction's deadline for those who do not sleep: package net
 // fails calls after the deadline even when there is something to read. Those
 // who sleep are woken by the bell's deadline, which is set along with it, and
-// earlier only for a nap.
+// for a while to the past to end a doze.
 type deadline struct{ at atomic.Int64 } // nanoseconds since epoch, 0 for none
 
 func (d *deadline) set(t time.Time) {

@@ -329,16 +329,36 @@ func TestExploreDeadline(t *testing.T) {
 	}
 }
 
-// TestExploreNap sets a deadline while a reader naps.
-func TestExploreNap(t *testing.T) {
-	defer quietCPUs()
-	exploreConns(t, func(x *explore.Explorer, a, b *Conn) func() {
-		cpus.savedNaps.Store(maxSavedNaps)
-		a.setSpinBudget(0)
-		a.in.wait.waits, a.in.wait.skips, a.in.wait.crowd = 1, 1, 1
-		tr := &tracer{x: x, c: a}
-		x.Go(func() { tr.want(tr.receive(2), os.ErrDeadlineExceeded) })
-		x.Go(func() { a.SetReadDeadline(longAgo) })
-		return func() {}
-	})
+// Whoever rouses a reader does not undo what ends its sleep, nor is taken for it.
+func TestExploreDoze(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(a *Conn, peer *tracer)
+		want error
+	}{
+		"deadline": {func(a *Conn, _ *tracer) { a.SetReadDeadline(longAgo) }, os.ErrDeadlineExceeded},
+		"hang-up":  {func(a *Conn, _ *tracer) { a.interrupt(stHungUp) }, syscall.ECONNRESET},
+		"data": {func(_ *Conn, peer *tracer) {
+			peer.want(peer.send(1), nil)
+			peer.want(peer.send(1), nil)
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer quietCPUs()
+			exploreConns(t, func(x *explore.Explorer, a, b *Conn) func() {
+				a.setSpinBudget(0)
+				a.in.wait.waits, a.in.wait.skips, a.in.wait.crowd = 1, 100, 100
+				tr, peer := &tracer{x: x, c: a}, &tracer{x: x, c: b}
+				x.Go(func() {
+					var err error
+					for err == nil && tr.got < 2 {
+						err = tr.receive(2)
+					}
+					tr.want(err, test.want)
+				})
+				x.Go(func() { a.rouse() })
+				x.Go(func() { test.do(a, peer) })
+				return func() {}
+			})
+		})
+	}
 }

@@ -74,6 +74,8 @@ func (b *pollBell) setDeadline(s *pollSide, at time.Time) error {
 	return nil
 }
 
+func (b *pollBell) Observe(func()) error { return nil }
+
 // Close returns when nobody waits any more, as that of a file does.
 func (b *pollBell) Close() {
 	explore.Pause(nil)

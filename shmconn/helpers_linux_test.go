@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shmconn/shmconn/internal/doorbell"
 	"github.com/shmconn/shmconn/shmconn"
 )
 
@@ -85,8 +86,8 @@ func (f footprint) atMost(g footprint) bool {
 
 // settle opens what all connections of a process share: the poller of the
 // runtime keeps its descriptors for ever, the watcher of hang-ups stays for a
-// while after the last connection. One that stays open spares the tests the
-// wait.
+// while after the last connection, that of doorbells until the last reader that
+// has ever dozed is closed. One of each that stays open spares the tests the wait.
 var settle = sync.OnceFunc(func() {
 	l, err := shmconn.Listen("shm", "")
 	if err != nil {
@@ -101,11 +102,24 @@ var settle = sync.OnceFunc(func() {
 	if err != nil {
 		return
 	}
-	kept = []net.Conn{c, s}
+	kept = []any{c, s}
+
+	fd, err := doorbell.Create()
+	if err != nil {
+		return
+	}
+	bell, err := doorbell.Open(fd)
+	if err != nil {
+		return
+	}
+	if err := bell.Observe(func() {}); err != nil {
+		return
+	}
+	kept = append(kept, bell)
 })
 
-// kept keeps the garbage collector from closing sockets.
-var kept []net.Conn
+// kept keeps the garbage collector from closing descriptors.
+var kept []any
 
 // noLeaks checks, when all else has been cleaned up, that the test has left no
 // descriptor, mapping or goroutine. It is called first.

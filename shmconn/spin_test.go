@@ -19,7 +19,7 @@ func quietCPUs() {
 	}
 	cpus.wins.Store(0)
 	cpus.lent.Store(0)
-	cpus.savedNaps.Store(0)
+	cpus.looked.Store(-int64(lookEvery))
 }
 
 // used returns a waiter that has waited just now.

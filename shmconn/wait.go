@@ -36,10 +36,16 @@ func (s *sleeper) sleep(asleep bool) (ready bool) {
 // parkReader returns when there may be something to read or an end to report.
 // The error is os.ErrDeadlineExceeded. c.in.mu is held.
 func (c *Conn) parkReader(spin bool) error {
-	if spin && (c.in.wait.spin(c.dataPending) || c.nap()) {
+	if spin && c.in.wait.spin(c.dataPending) {
 		return nil
 	}
-	if err := c.sleepReader(); err == os.ErrDeadlineExceeded && c.status.Load()&endsReading == 0 {
+	var err error
+	if spin && c.in.wait.crowded {
+		err = c.doze()
+	} else {
+		err = c.sleepReader()
+	}
+	if err == os.ErrDeadlineExceeded && c.status.Load()&endsReading == 0 {
 		return err
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,6 +43,9 @@ func Verify(fd int) error {
 type Bell struct {
 	file *os.File
 	raw  syscall.RawConn
+
+	mu       sync.Mutex // keeps Observe and Close apart
+	observed uint64     // the number in lookout, or 0
 }
 
 // Open makes fd the doorbell that this end waits on. It takes ownership of fd,
@@ -64,7 +68,7 @@ func Open(fd int) (*Bell, error) {
 		file.Close()
 		return nil, err
 	}
-	return &Bell{file, raw}, nil
+	return &Bell{file: file, raw: raw}, nil
 }
 
 // WaitRead calls ready until it returns true, first at once and then whenever
@@ -100,4 +104,9 @@ func (b *Bell) SetWriteDeadline(t time.Time) error { return waitError(b.file.Set
 
 // Close wakes all waiters with net.ErrClosed and releases the descriptor when
 // the last has left.
-func (b *Bell) Close() { b.file.Close() }
+func (b *Bell) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unobserve()
+	b.file.Close()
+}

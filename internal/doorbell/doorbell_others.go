@@ -31,8 +31,14 @@ func (*Bell) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
 // SetWriteDeadline returns errors.ErrUnsupported.
 func (*Bell) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
 
+// Observe returns errors.ErrUnsupported.
+func (*Bell) Observe(func()) error { return errors.ErrUnsupported }
+
 // Close does nothing.
 func (*Bell) Close() {}
+
+// Look does nothing.
+func Look() {}
 
 // A Ringer does not exist on this system.
 type Ringer struct{}

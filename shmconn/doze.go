@@ -1,0 +1,85 @@
+package shmconn
+
+import (
+	"time"
+
+	"github.com/shmconn/shmconn/internal/doorbell"
+)
+
+// While each of Go's processors has goroutines that yield, the scheduler always
+// has something to run, and looks for those that sleep on a descriptor every 10 ms
+// only (findRunnable and sysmon in runtime/proc.go). So those who yield look for
+// them, now and then: a reader in a crowd dozes, which is to sleep in a way that
+// they can end. With 16 HTTP callers the 99th and 99.9th percentiles are 4.0 and
+// 5.4 ms with that, 10 and 22 without, over a unix socket 4.3 and 6.6.
+//
+// No wake-up depends on it. A doze is a sleep on the bell, and a reader who is
+// roused looks whether there is something to do, and dozes on if not.
+
+// lookEvery is how often the process looks, if anybody yields. Of 5, 20, 100, 400
+// and 1500 us none was better than another, as others have the CPU for longer.
+const lookEvery = 100 * time.Microsecond
+
+// look wakes dozing readers whose bells have rung. It is called often, with the
+// time, and mostly does nothing.
+func look(t int64) {
+	if cpus.dozers.Load() == 0 {
+		return
+	}
+	last := cpus.looked.Load()
+	if t-last >= int64(lookEvery) && cpus.looked.CompareAndSwap(last, t) {
+		doorbell.Look()
+	}
+}
+
+// doze is sleepReader for a reader that those who yield may wake.
+func (c *Conn) doze() error {
+	if !c.in.observed {
+		c.in.observed = true
+		// Without it, as when there are no more descriptors, a reader just sleeps.
+		c.bell.Observe(c.rouse)
+	}
+	cpus.dozers.Add(1)
+	defer cpus.dozers.Add(-1)
+	for {
+		c.beginDoze()
+		err := c.sleepReader()
+		if !c.endDoze() {
+			return err
+		}
+		if c.dataPending() { // or its end
+			c.in.sleep(false)
+			return nil
+		}
+	}
+}
+
+func (c *Conn) beginDoze() {
+	c.dl.Lock()
+	defer c.dl.Unlock()
+	c.dozing = true
+}
+
+// rouse ends a doze, by the bell's deadline.
+func (c *Conn) rouse() {
+	c.dl.Lock()
+	defer c.dl.Unlock()
+	if c.dozing {
+		c.dozing = false
+		c.bell.SetReadDeadline(longAgo)
+	}
+}
+
+// endDoze reports whether rouse has ended the doze, and restores the deadline
+// then. That takes an interruption's deadline off as well, which does no harm, as
+// the reader looks at the status before it sleeps again.
+func (c *Conn) endDoze() (roused bool) {
+	c.dl.Lock() // a deadline that is set meanwhile is to stay
+	defer c.dl.Unlock()
+	roused = !c.dozing
+	c.dozing = false
+	if roused {
+		c.bell.SetReadDeadline(c.in.wait.deadline.time())
+	}
+	return roused
+}
