@@ -47,10 +47,11 @@ type Conn struct {
 	out outbound
 
 	// dl orders changes of the bell's and the socket's deadlines: once a
-	// direction has been interrupted, its deadline stays in the past, but for
-	// those who have yet to look at the status.
+	// direction has been interrupted, its deadline stays in the past, unless a
+	// reader that was roused takes it off, who looks at the status next.
 	dl     mutex
-	dozing bool // the reader's deadline may be set to wake it; guarded by dl
+	dozing bool // a reader may be roused; guarded by dl
+	roused bool // it has been, by its bell's deadline; guarded by dl
 
 	// life guards the memory against unmapping for those who use it without
 	// holding a direction: the announcements of closing. Whoever needs both

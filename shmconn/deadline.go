@@ -76,7 +76,7 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) (err error) {
 	}
 	if read {
 		c.in.wait.deadline.set(t)
-		if status&endsReading == 0 {
+		if status&endsReading == 0 && !c.roused { // or endDoze sets it
 			err = c.bell.SetReadDeadline(t)
 		}
 	}

@@ -20,6 +20,11 @@ import (
 // and 1500 us none was better than another, as others have the CPU for longer.
 const lookEvery = 100 * time.Microsecond
 
+// maxRousings is how often in one doze a reader may be roused before there is
+// something to do: by the first look, by rings for a writer, and by a peer who
+// rings for nothing, who would have it run every lookEvery otherwise.
+const maxRousings = 4
+
 // look wakes dozing readers whose bells have rung. It is called often, with the
 // time, and mostly does nothing.
 func look(t int64) {
@@ -29,6 +34,7 @@ func look(t int64) {
 	last := cpus.looked.Load()
 	if t-last >= int64(lookEvery) && cpus.looked.CompareAndSwap(last, t) {
 		doorbell.Look()
+		cpus.looked.Store(now()) // a look at many that have rung takes as long as lookEvery
 	}
 }
 
@@ -41,7 +47,7 @@ func (c *Conn) doze() error {
 	}
 	cpus.dozers.Add(1)
 	defer cpus.dozers.Add(-1)
-	for {
+	for range maxRousings {
 		c.beginDoze()
 		err := c.sleepReader()
 		if !c.endDoze() {
@@ -52,6 +58,7 @@ func (c *Conn) doze() error {
 			return nil
 		}
 	}
+	return c.sleepReader()
 }
 
 func (c *Conn) beginDoze() {
@@ -64,20 +71,20 @@ func (c *Conn) beginDoze() {
 func (c *Conn) rouse() {
 	c.dl.Lock()
 	defer c.dl.Unlock()
-	if c.dozing {
-		c.dozing = false
+	if c.dozing && !c.roused {
+		c.roused = true
 		c.bell.SetReadDeadline(longAgo)
 	}
 }
 
-// endDoze reports whether rouse has ended the doze, and restores the deadline
+// endDoze reports whether rouse has ended the doze, and sets the bell's deadline
 // then. That takes an interruption's deadline off as well, which does no harm, as
 // the reader looks at the status before it sleeps again.
 func (c *Conn) endDoze() (roused bool) {
-	c.dl.Lock() // a deadline that is set meanwhile is to stay
+	c.dl.Lock()
 	defer c.dl.Unlock()
-	roused = !c.dozing
-	c.dozing = false
+	roused = c.roused
+	c.dozing, c.roused = false, false
 	if roused {
 		c.bell.SetReadDeadline(c.in.wait.deadline.time())
 	}

@@ -161,17 +161,21 @@ func TestLook(t *testing.T) {
 		cpus.looked.Store(at)
 		at += int64(lookEvery)
 		look(at - 1)
-		if !c.dozing {
+		if c.roused {
 			t.Error("looks again too soon")
 		}
 		look(at)
-		if c.dozing || cpus.looked.Load() != at {
+		if !c.roused {
 			t.Error("does not look again")
+		}
+		if looked := cpus.looked.Load(); looked == at || looked > now() {
+			t.Error("does not say when it has looked")
 		}
 	})
 	if err := read(t, c); err != nil {
 		t.Error(err)
 	}
+	cpus.looked.Store(at)
 	look(2 * at)
 	if cpus.looked.Load() != at {
 		t.Error("looks for nobody")
@@ -180,31 +184,65 @@ func TestLook(t *testing.T) {
 
 // A deadline ends a doze, and rousing ends no deadline.
 func TestDozeDeadline(t *testing.T) {
-	const rousings = 5
 	c, b := crowdReader(t, true, func(c, _ *Conn, n int) {
-		if n <= rousings {
+		if n < maxRousings {
 			c.rouse()
 			c.rouse()
 		}
 	})
-	for _, d := range []time.Duration{0, 30 * time.Millisecond} {
-		crowd(c)
-		b.sleeps = 0
-		start := time.Now()
-		c.SetReadDeadline(start.Add(d))
-		if err := read(t, c); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("deadline of %v: %v", d, err)
-		}
-		if took := time.Since(start); took < d {
-			t.Errorf("deadline of %v: %v", d, took)
-		}
+	const d = 300 * time.Millisecond
+	start := time.Now()
+	c.SetReadDeadline(start.Add(d))
+	if err := read(t, c); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
 	}
-	if b.sleeps != rousings+1 {
-		t.Errorf("slept %d times, want %d", b.sleeps, rousings+1)
+	if took := time.Since(start); took < d {
+		t.Errorf("after %v, want %v", took, d)
+	}
+	if b.sleeps != maxRousings {
+		t.Errorf("slept %d times, want %d", b.sleeps, maxRousings)
 	}
 }
 
-// A reader who was roused sleeps, in a later wait, until there is something to do.
+// A deadline that is set before a roused reader runs does not put it to sleep
+// again.
+func TestDozeRousedForLong(t *testing.T) {
+	c, _ := crowdReader(t, true, func(c, peer *Conn, n int) {
+		write(t, peer)
+		c.rouse()
+		c.SetReadDeadline(time.Now().Add(time.Hour))
+	})
+	if err := read(t, c); err != nil {
+		t.Error(err)
+	}
+	crowd(c)
+	c.bell.(*dozeBell).asleep = func(int) { c.SetReadDeadline(time.Now()) }
+	if err := read(t, c); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// A reader is roused for nothing a few times, and then sleeps until its bell rings.
+func TestDozeRousedInVain(t *testing.T) {
+	c, b := crowdReader(t, false, func(c, peer *Conn, n int) {
+		c.rouse()
+		if c.roused != (n <= maxRousings) {
+			t.Errorf("sleep %d: roused is %t", n, c.roused)
+		}
+		if n > maxRousings {
+			write(t, peer)
+		}
+	})
+	if err := read(t, c); err != nil {
+		t.Error(err)
+	}
+	if b.sleeps != maxRousings+1 {
+		t.Errorf("slept %d times, want %d", b.sleeps, maxRousings+1)
+	}
+}
+
+// A reader who was roused, or should have been when it was awake, sleeps in later
+// waits until there is something to do, whether it dozes or not.
 func TestDozeLeavesNoDeadline(t *testing.T) {
 	c, b := crowdReader(t, false, func(c, peer *Conn, n int) {
 		if n == 1 {
@@ -213,15 +251,18 @@ func TestDozeLeavesNoDeadline(t *testing.T) {
 		}
 		write(t, peer)
 	})
-	for range 2 {
+	for _, alone := range []bool{false, false, true} {
+		crowd(c)
+		if alone {
+			c.in.wait.crowd = 0
+		}
 		if err := read(t, c); err != nil {
 			t.Error(err)
 		}
-		c.rouse() // who does not doze
-		crowd(c)
+		c.rouse()
 	}
-	if b.sleeps != 3 {
-		t.Errorf("slept %d times, want 3", b.sleeps)
+	if b.sleeps != 4 {
+		t.Errorf("slept %d times, want 4", b.sleeps)
 	}
 }
 
@@ -231,10 +272,14 @@ func TestDozeInterrupted(t *testing.T) {
 		do   func(c, peer *Conn)
 		want error
 	}{
-		"deadline":         {func(c, _ *Conn) { c.SetReadDeadline(time.Now()) }, os.ErrDeadlineExceeded},
-		"Close":            {func(c, _ *Conn) { go c.Close() }, net.ErrClosed},
-		"CloseRead":        {func(c, _ *Conn) { c.CloseRead() }, io.EOF},
-		"peer's Close":     {func(_, peer *Conn) { peer.Close(); doorbell.Look() }, io.EOF},
+		"deadline":     {func(c, _ *Conn) { c.SetReadDeadline(time.Now()) }, os.ErrDeadlineExceeded},
+		"Close":        {func(c, _ *Conn) { go c.Close() }, net.ErrClosed},
+		"CloseRead":    {func(c, _ *Conn) { c.CloseRead() }, io.EOF},
+		"peer's Close": {func(_, peer *Conn) { peer.Close() }, io.EOF},
+		"peer's CloseWrite": {func(_, peer *Conn) {
+			peer.CloseWrite()
+			doorbell.Look()
+		}, io.EOF},
 		"peer has crashed": {func(c, _ *Conn) { c.interrupt(stHungUp) }, syscall.ECONNRESET},
 	} {
 		c, _ := crowdReader(t, true, func(c, peer *Conn, n int) {

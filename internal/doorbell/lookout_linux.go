@@ -87,13 +87,13 @@ func (l *watchtower) closeUnused() {
 // nothing but them. While somebody else looks it does nothing.
 func Look() {
 	var rung [64]func()
-	for _, f := range rung[:lookout.rung(rung[:])] {
+	for _, f := range rung[:lookout.look(rung[:])] {
 		f()
 	}
 }
 
-// rung stores the functions of bells that have rung, and returns how many.
-func (l *watchtower) rung(funcs []func()) (n int) {
+// look stores the functions of bells that have rung, and returns how many.
+func (l *watchtower) look(rung []func()) int {
 	if !l.mu.TryLock() {
 		return 0
 	}
@@ -102,11 +102,13 @@ func (l *watchtower) rung(funcs []func()) (n int) {
 		return 0
 	}
 	var events [64]unix.EpollEvent
-	k, _ := unix.EpollWait(l.epoll, events[:len(funcs)], 0)
-	for _, ev := range events[:max(k, 0)] {
+	n, err := unix.EpollWait(l.epoll, events[:len(rung)], 0)
+	if err != nil {
+		return 0
+	}
+	for i, ev := range events[:n] {
 		// A bell that was taken out has no more events.
-		funcs[n] = l.bells[uint64(uint32(ev.Fd))|uint64(uint32(ev.Pad))<<32]
-		n++
+		rung[i] = l.bells[uint64(uint32(ev.Fd))|uint64(uint32(ev.Pad))<<32]
 	}
 	return n
 }

@@ -75,7 +75,8 @@ var wireMutations = []mutation{
 // counter between two system calls of the guard. The guard's second look at
 // turns before it stops, and the order of turns and armed in Begin, close a
 // window of a few nanoseconds, at the end of 100 ms without a ring, which no
-// test can hit at will.
+// test can hit at will. A bell that is observed while it is being closed is
+// noticed on two CPUs only.
 var doorbellMutations = []mutation{
 	caught("TestNoEdgeLost", "count from 0", "bell_linux.go", "unix.Eventfd(1, ", "unix.Eventfd(0, "),
 	caught("TestVerify", "ring anything", "bell_linux.go", "if name != \"anon_inode:[eventfd]\" {", "if false {"),
@@ -87,7 +88,7 @@ var doorbellMutations = []mutation{
 	caught("TestObserve|TestObserveRaces", "see closed bells", "lookout_linux.go", "\tb.enlist(unix.EPOLL_CTL_DEL, nil)\n", ""),
 	caught("TestObserve", "keep an epoll instance without bells", "lookout_linux.go", "func (l *watchtower) closeUnused() {\n\tif len(l.bells) == 0 {", "func (l *watchtower) closeUnused() {\n\tif false {"),
 	caught("TestObserve", "keep the epoll instance of a bell that was closed", "lookout_linux.go", "\tif err != nil {\n\t\tl.closeUnused()\n", "\tif err != nil {\n"),
-	caught("TestObserveMany|TestObserve", "forget bells", "lookout_linux.go", "for _, ev := range events[:max(k, 0)] {", "for _, ev := range events[:min(max(k, 0), 1)] {"),
+	caught("TestObserveMany|TestObserve", "forget bells", "lookout_linux.go", "\treturn n\n}", "\treturn min(n, 1)\n}"),
 	caught("TestObserveRaces", "observe a bell that is being closed", "bell_linux.go", "\tb.mu.Lock()\n\tdefer b.mu.Unlock()\n\tb.unobserve()\n", "\tb.unobserve()\n"),
 	caught("TestRingBlocked", "never start the guard", "guard_linux.go", "if !g.armed.Load() {", "if false {"),
 	caught("TestRingBlocked", "never free a write", "guard_linux.go", "case turns%2 == 1:", "case false:"),
