@@ -187,14 +187,21 @@ func (p *Producer) Write(b []byte) (n int, wake bool, err error) {
 	if err != nil || free == 0 || len(b) == 0 {
 		return 0, false, err
 	}
-	b = b[:min(len(b), free)]
+	n = min(len(b), free)
+	return n, p.Put(b[:n]), nil
+}
+
+// Put produces all of b, which is at least one byte and at most what Writable
+// returned, and reports whether the consumer must be woken.
+func (p *Producer) Put(b []byte) (wake bool) {
+	first, second := p.Reserve(len(b))
 	if len(b) <= prefetchMax {
 		p.prefetch(len(b))
+		copy(second, b[copy(first, b):])
+	} else {
+		p.bypass.copy(second, b[p.bypass.copy(first, b[:len(first)]):])
 	}
-	first, second := p.Reserve(len(b))
-	n = p.bypass.copy(first, b[:len(first)])
-	n += p.bypass.copy(second, b[n:])
-	return n, p.Commit(n), nil
+	return p.Commit(len(b))
 }
 
 // prefetch asks for the memory that a message of n bytes, some messages after

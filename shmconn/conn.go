@@ -246,13 +246,13 @@ func (c *Conn) write(b []byte) (n int, err error) {
 	race.Release()
 	for {
 		p := piece(b, n)
-		if _, err := c.awaitSpace(len(p)); err != nil {
+		free, err := c.awaitSpace(len(p))
+		if err != nil || len(p) == 0 {
 			return n, err
 		}
-		k, wake, _ := c.out.ring.Write(p)
-		n += k
-		c.produced(wake)
-		if n == len(b) {
+		p = p[:min(len(p), free)]
+		c.produced(c.out.ring.Put(p))
+		if n += len(p); n == len(b) {
 			return n, nil
 		}
 	}

@@ -29,13 +29,15 @@ var ringMutations = []mutation{
 	mutate("any alignment", "words_unsafe.go", "%8 != 0", "%8 > 8"),
 
 	// Bytes in order.
-	mutate("publish before the copy", "producer.go",
-		"n = p.bypass.copy(first, b[:len(first)])\n\tn += p.bypass.copy(second, b[n:])\n\treturn n, p.Commit(n), nil",
-		"wake = p.Commit(len(b))\n\tn = p.bypass.copy(first, b[:len(first)])\n\tn += p.bypass.copy(second, b[n:])\n\treturn n, wake, nil"),
+	{"publish before the copy", "", []edit{
+		{"producer.go", "\tif len(b) <= prefetchMax {\n\t\tp.prefetch", "\twake = p.Commit(len(b))\n\tif len(b) <= prefetchMax {\n\t\tp.prefetch"},
+		{"producer.go", "\treturn p.Commit(len(b))\n", "\treturn wake\n"},
+	}},
 	mutate("release before the copy", "consumer.go",
 		"bulk.Copy(b[bulk.Copy(b, first):], second)\n\treturn n, c.Release(n), nil",
 		"wake = c.Release(n)\n\tbulk.Copy(b[bulk.Copy(b, first):], second)\n\treturn n, wake, nil"),
-	mutate("lose the second slice", "producer.go", "n += p.bypass.copy(second, b[n:])", "n, _ = len(b), second"),
+	mutate("lose the second slice", "producer.go", "copy(second, b[copy(first, b):])", "copy(first, b)"),
+	mutate("lose the second slice of a large message", "producer.go", "p.bypass.copy(second, b[p.bypass.copy(first, b[:len(first)]):])", "p.bypass.copy(first, b[:len(first)])"),
 	mutate("one byte too many is free", "producer.go", "return len(p.data) - int(p.tail-p.head), nil", "return len(p.data) - int(p.tail-p.head) + 1, nil"),
 	mutate("be content with any space", "producer.go", "if free >= need {", "if free > 0 {"),
 
