@@ -149,8 +149,10 @@ const PacketName = "packet"
 func (o Options) PacketFigure() bool { return o.Run == nil || o.Run.MatchString(PacketName) }
 
 // minIdle is the shortest slice in which the processor time of idle
-// connections can be told from that of asking for it.
-const minIdle = 500 * time.Millisecond
+// connections can be told from that of asking for it. Each of the two processes
+// that are asked may have its runtime's monitor look around 50 times, every 20 us
+// (sysmon in runtime/proc.go), which takes 0.6 ms.
+const minIdle = 1500 * time.Millisecond
 
 // budget returns the number and the length of a row's slices.
 func (o Options) budget(r Row) (rounds int, slice time.Duration) {
