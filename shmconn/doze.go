@@ -16,8 +16,9 @@ import (
 // No wake-up depends on it. A doze is a sleep on the bell, and a reader who is
 // roused looks whether there is something to do, and dozes on if not.
 
-// lookEvery is how often the process looks, if anybody yields. Of 5, 20, 100, 400
-// and 1500 us none was better than another, as others have the CPU for longer.
+// lookEvery is how often the process looks, if anybody yields. With 5, 20, 400 and
+// 1500 us all is the same, as others have the CPU for longer. With 3 ms those 16
+// callers have a few percent more done, but the 99th percentile is 4.4 ms, not 3.9.
 const lookEvery = 100 * time.Microsecond
 
 // maxRousings is how often in one doze a reader may be roused before there is
