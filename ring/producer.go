@@ -159,7 +159,7 @@ func (p *Producer) rewind() error {
 
 // Reserve returns the memory of the first n bytes that can be produced: one
 // slice, or two where the ring wraps around. n is at most what Writable
-// returned. A reservation ends with the next Commit, Write or Writable. What is
+// returned. A reservation ends with the next Commit, Put, Write or Writable. What is
 // written there becomes visible to the consumer with Commit;
 // until then only this producer has use of it, though a hostile consumer can
 // look at it.

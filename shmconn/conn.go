@@ -247,7 +247,7 @@ func (c *Conn) write(b []byte) (n int, err error) {
 	for {
 		p := piece(b, n)
 		free, err := c.awaitSpace(len(p))
-		if err != nil || len(p) == 0 {
+		if err != nil || len(p) == 0 { // nothing to write, if that can be done
 			return n, err
 		}
 		p = p[:min(len(p), free)]

@@ -23,7 +23,8 @@ const lookEvery = 100 * time.Microsecond
 
 // maxRousings is how often in one doze a reader may be roused before there is
 // something to do: by the first look, by rings for a writer, and by a peer who
-// rings for nothing, who would have it run every lookEvery otherwise.
+// rings for nothing, who would have it run every lookEvery otherwise. After that
+// it waits for the runtime's poller, as without dozing.
 const maxRousings = 4
 
 // look wakes dozing readers whose bells have rung. It is called often, with the
@@ -46,8 +47,6 @@ func (c *Conn) doze() error {
 		// Without it, as when there are no more descriptors, a reader just sleeps.
 		c.bell.Observe(c.rouse)
 	}
-	cpus.dozers.Add(1)
-	defer cpus.dozers.Add(-1)
 	for range maxRousings {
 		c.beginDoze()
 		err := c.sleepReader()
@@ -63,6 +62,7 @@ func (c *Conn) doze() error {
 }
 
 func (c *Conn) beginDoze() {
+	cpus.dozers.Add(1)
 	c.dl.Lock()
 	defer c.dl.Unlock()
 	c.dozing = true
@@ -82,6 +82,7 @@ func (c *Conn) rouse() {
 // then. That takes an interruption's deadline off as well, which does no harm, as
 // the reader looks at the status before it sleeps again.
 func (c *Conn) endDoze() (roused bool) {
+	cpus.dozers.Add(-1)
 	c.dl.Lock()
 	defer c.dl.Unlock()
 	roused = c.roused

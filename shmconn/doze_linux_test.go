@@ -230,6 +230,9 @@ func TestDozeRousedInVain(t *testing.T) {
 			t.Errorf("sleep %d: roused is %t", n, c.roused)
 		}
 		if n > maxRousings {
+			if dozers := cpus.dozers.Load(); dozers != 0 {
+				t.Errorf("others look for %d dozers, of whom none can be roused", dozers)
+			}
 			write(t, peer)
 		}
 	})
