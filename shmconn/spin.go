@@ -31,11 +31,10 @@ import (
 //   - With several exchanges at the same time there is always something else to
 //     do. Where others have waited between two waits of one connection, as many
 //     as may spin, it only lets them and the peer run, and sleeps when that takes
-//     no time (doze.go). HTTP with 16 callers on 2 CPUs was 1.7 times as fast as over
-//     a unix socket with that, 1.5 times if only goroutines were let run, and no
-//     faster with spinning. So it is
-//     on a machine with one CPU: a round trip of 64 B is 4.5 times as fast, with
-//     spinning 0.4 times, as over a unix socket.
+//     no time (doze.go). HTTP with 16 callers on 2 CPUs was 1.7 times as fast as
+//     over a unix socket with that, 1.5 times if only goroutines were let run, and
+//     no faster with spinning. So it is on a machine with one CPU: a round trip of
+//     64 B is 4.5 times as fast, with spinning 0.4 times, as over a unix socket.
 const (
 	// spinBudget is how long a waiter spins before it sleeps, unless it is told
 	// otherwise. It must outlast the answer of a peer that was asleep: its

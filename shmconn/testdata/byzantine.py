@@ -7,10 +7,10 @@ It needs Python 3.10 and its standard library, and has one case for each attack.
     byzantine.py serve      runs the cases named on standard input: role, path, name, by tabs
 
 The role is that of this program. Each case runs in a process of its own. As "client" it connects
-to the victim at path after the line "pid N", and its sockets' marks begin with that number, as eight
-hexadecimal digits; as "server" it listens at path, says "listening" and waits for the victim. After
-it the line "exit N" follows: 0 if the case was carried out and the victim has let go of its socket in
-time, 77 if this system cannot carry it out.
+to the victim at path; the line "pid N" tells its number, with which its sockets' marks begin, as
+eight hexadecimal digits. As "server" it listens at path, says "listening" and waits for the victim.
+The line "exit N" follows at the end: 0 if the case was carried out and the victim has let go of its
+socket in time, 77 if this system cannot carry it out.
 
 The outcome is what the victim must report, given that it sends back all it receives and gives each
 read and write a fifth of a second: words of refused, eof, reset, pipe, corrupt, timeout, joined by "|".
