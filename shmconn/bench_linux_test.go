@@ -198,7 +198,7 @@ func BenchmarkConnect(b *testing.B) {
 // unmap the two memories of one connection, and the page faults of the first
 // bytes, on one goroutine. Nobody is waited for or woken.
 func BenchmarkConnectMemory(b *testing.B) {
-	const size = 4<<20 + 4096 // that of the default rings, and a page for what is said of them
+	size := 4<<20 + int64(os.Getpagesize()) // that of the default rings, and a page for what is said of them
 	must := func(err error) {
 		if err != nil {
 			b.Fatal(err)
